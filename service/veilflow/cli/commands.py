@@ -1,0 +1,394 @@
+"""The commands of ``veil``. Each parses, calls and prints; nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+
+from veilflow import __version__
+from veilflow.cli.output import Output
+from veilflow.errors import CODES, WORST_FIRST, VeilError
+
+if TYPE_CHECKING:
+    from veilflow.prefect_server import EmbeddedServer
+
+_BEGAN = time.monotonic()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Common:
+    """Options of every command."""
+
+    project: Annotated[Path | None, Parameter(help="Directory that has pipelines/ (default: here or above).")] = None
+    env: Annotated[str | None, Parameter(help="Environment; default VEIL_ENV, else dev.")] = None
+    json: Annotated[bool, Parameter(negative="", help="Print one JSON document on stdout.")] = False
+    quiet: Annotated[bool, Parameter(negative="", help="No progress and no words on stderr but errors.")] = False
+    no_input: Annotated[bool, Parameter(negative="", help="Never ask; veil never does, so this changes nothing.")] = False
+
+    @property
+    def directory(self) -> Path:
+        from veilflow.config import find_project
+
+        return find_project(self.project)
+
+    @property
+    def environment(self) -> str:
+        from veilflow.config import settings
+
+        return self.env or settings().environment
+
+
+_HERE = Common()
+
+app = App(
+    name="veil",
+    help="Personal data into SQL without the person in it.",
+    version=__version__,
+    help_epilogue="First steps: veil init my-project; cd my-project; veil run people. Every error has a code: veil explain VEIL301.",
+)
+runs = App(name="runs", help="List runs, or show one.")
+app.command(runs)
+app.register_install_completion_command(add_to_startup=False)
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run one command; errors become words (or one JSON document) and the contract's exit status."""
+    output = Output(as_json="--json" in arguments, quiet="--quiet" in arguments)
+    from veilflow.errors import PassingFault
+
+    try:
+        status = app(
+            arguments, exit_on_error=False, print_error=False, result_action="return_value", help_on_error=False
+        )
+        return int(status or 0)
+    except CycloptsError as error:
+        usage = VeilError("VEIL200", _usage_text(error), "`veil --help` lists the commands, `veil COMMAND --help` its options")
+        return output.errors(usage)
+    except (VeilError, PassingFault) as error:
+        return output.errors(error)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except Exception as error:
+        from veilflow.run.execute import origin
+
+        return output.errors(
+            VeilError("VEIL100", f"a defect in Veilflow ({type(error).__name__} in {origin(error)})",
+                      "please report it with the version and the command; the text of the error is not shown, it may carry data")
+        )  # fmt: skip
+
+
+def _usage_text(error: CycloptsError) -> str:
+    return " ".join(str(error).split()) or "the command line could not be understood"
+
+
+# --- project -----------------------------------------------------------------------------
+
+
+@app.command
+def init(directory: Path | None = None, *, common: Common = _HERE) -> int:
+    """Make a project, or complete one: the sample pipeline, and the key ring in its store.
+
+    Nothing that exists is replaced; a second call changes nothing.
+    """
+    from veilflow.cli.project import init_project
+
+    output = Output(common.json, common.quiet)
+    target = directory or common.project or Path()
+    with _stopping():
+        made = init_project(target.resolve(), common.environment, output)
+    output.init(target, made)
+    return 0
+
+
+@app.command
+def plan(pipeline: str, *, common: Common = _HERE) -> int:
+    """Show what a run would do: each column's class, treatment, key domain and rule. Reads no row."""
+    from veilflow.plan import document
+    from veilflow.run import prepare
+
+    output = Output(common.json, common.quiet)
+    project = common.directory
+    with _prefect_for_secrets(project, common.environment, pipeline, output, keyring=False):
+        prepared = prepare(project, common.environment, pipeline)
+    decision = prepared.decision
+    output.plan(decision, document(decision))
+    return worst_status([error.exit_status for error in decision.errors])
+
+
+@app.command
+def run(*pipelines: str, direct: bool = False, common: Common = _HERE) -> int:
+    """Run pipelines: read, check, treat, load, verify, publish.
+
+    Parameters
+    ----------
+    pipelines
+        Names of pipelines, in the order in which they run.
+    direct
+        The same plan and code without Prefect.
+    """
+    from veilflow.config import pipeline_names
+
+    output = Output(common.json, common.quiet)
+    project = common.directory
+    if not pipelines:
+        raise VeilError(
+            "VEIL200", "no pipeline is named",
+            "`veil run NAME`; this project has: " + (", ".join(pipeline_names(project)) or "none"),
+        )  # fmt: skip
+    for name in pipelines:
+        _known(project, name)
+    results = []
+    with _stopping(), _orchestrator(project, common.environment, pipelines, direct, output) as carry_out:
+        began: float | None = _BEGAN
+        for name in pipelines:
+            results.append(carry_out(name, began))
+            began = None
+            if results[-1].status == "interrupted":
+                break
+    output.runs_done(project, results)
+    return worst_status([result.exit_status for result in results])
+
+
+@app.command
+def preview(pipeline: str, *, rows: Annotated[int, Parameter(name=["--rows", "-n"])] = 5, common: Common = _HERE) -> int:
+    """Show a few rows before (as shapes) and after treatment, under a key made for this call."""
+    from veilflow.run import prepare
+    from veilflow.run import preview as preview_rows
+
+    output = Output(common.json, common.quiet)
+    project = common.directory
+    if rows < 1:
+        raise VeilError("VEIL200", "-n must be at least 1", "`veil preview people -n 3`")
+    with _prefect_for_secrets(project, common.environment, pipeline, output, keyring=False):
+        output.preview(preview_rows(prepare(project, common.environment, pipeline), rows))
+    return 0
+
+
+@app.command
+def anonymize(source: Path, *, policy: str, out: Path, common: Common = _HERE) -> int:
+    """Treat one file by a policy and write the result: CSV, JSON Lines or Parquet, by the endings.
+
+    Works under a key made for this call, without Prefect and without a server.
+
+    Parameters
+    ----------
+    source
+        The file to read.
+    policy
+        A policy's name in the project, or the path of its file.
+    out
+        The file to write; it appears only when everything has succeeded.
+    """
+    from veilflow.run.on_demand import anonymize_file, file_source
+
+    output = Output(common.json, common.quiet)
+    project = None if Path(policy).suffix in (".yaml", ".yml") else common.directory
+    with _stopping():
+        done = anonymize_file(file_source(source), out, policy=policy, project=project)
+    output.anonymized(source, out, done)
+    return 0
+
+
+@app.command
+def report(run_id: str, *, out: Path | None = None, common: Common = _HERE) -> int:
+    """Write a run's report: one HTML page, or with --json its document.
+
+    Parameters
+    ----------
+    run_id
+        A run's id, a unique beginning of it, or `last`.
+    out
+        The file to write (default: report-RUN.html here).
+    """
+    from veilflow.report import html, report_document
+    from veilflow.state import State
+
+    output = Output(common.json, common.quiet)
+    found, planned = State(common.directory).run(run_id)
+    document = report_document(found, planned)
+    if common.json:
+        output.document(document)
+        return 0
+    path = out or Path(f"report-{found['run_id']}.html")
+    try:
+        path.write_text(html(document), encoding="utf-8")
+    except OSError:
+        raise VeilError("VEIL101", f"{path} cannot be written", "name a place with --out where you may write") from None
+    output.say(str(path))
+    return 0
+
+
+@app.command
+def deploy(pipeline: str, *, cron: str, work_pool: str = "veilflow", common: Common = _HERE) -> int:
+    """Register a pipeline with a schedule in the Prefect server of PREFECT_API_URL.
+
+    Parameters
+    ----------
+    cron
+        When it runs, for example "0 2 * * *".
+    work_pool
+        The process work pool whose worker runs it; made if it does not exist.
+    """
+    from veilflow import flows
+    from veilflow.config import load_pipeline
+
+    output = Output(common.json, common.quiet)
+    load_pipeline(common.directory, pipeline, common.environment)
+    name = flows.deploy(pipeline, common.directory, common.environment, cron, work_pool)
+    output.deployed(name, work_pool, cron)
+    return 0
+
+
+@app.command
+def explain(code: str, *, common: Common = _HERE) -> int:
+    """Tell the long version of an error code, offline."""
+    from difflib import get_close_matches
+
+    output = Output(common.json, common.quiet)
+    wanted = code.upper()
+    if wanted not in CODES:
+        near = get_close_matches(wanted, CODES, n=1)
+        raise VeilError("VEIL200", f"there is no error code {code}", f"did you mean {near[0]}?" if near else "codes look like VEIL301")
+    output.explained(wanted, CODES[wanted])
+    return 0
+
+
+# --- runs --------------------------------------------------------------------------------
+
+
+@runs.command(name="list")
+def list_runs(*, limit: int = 20, common: Common = _HERE) -> int:
+    """List the newest runs."""
+    from veilflow.state import State
+
+    Output(common.json, common.quiet).run_list(State(common.directory).runs(limit))
+    return 0
+
+
+@runs.command(name="show")
+def show_run(run_id: str, *, common: Common = _HERE) -> int:
+    """Show one run: counts, what is in quarantine and why, errors, timings."""
+    from veilflow.state import State
+
+    found, planned = State(common.directory).run(run_id)
+    Output(common.json, common.quiet).run_shown(found, planned)
+    return 0
+
+
+# --- what commands share -----------------------------------------------------------------
+
+
+def worst_status(statuses: list[int]) -> int:
+    """The exit status of several pipelines: the first of 5, 1, 4, 3, 2 that occurred; a signal's before all."""
+    signals = [status for status in statuses if status > 128]
+    if signals:
+        return signals[0]
+    return next((status for status in WORST_FIRST if status in statuses), 0)
+
+
+def _known(project: Path, name: str) -> None:
+    from difflib import get_close_matches
+
+    from veilflow.config import pipeline_names
+
+    names = pipeline_names(project)
+    if name not in names:
+        near = get_close_matches(name, names, n=1)
+        raise VeilError(
+            "VEIL204", f'there is no pipeline "{name}"',
+            (f"did you mean {near[0]}? " if near else "") + "this project has: " + (", ".join(names) or "none"),
+        )  # fmt: skip
+
+
+@contextmanager
+def _stopping() -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into ``Interrupted``, so that a run ends between two chunks and says so."""
+    from veilflow.run.stage import Interrupted
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise Interrupted(128 + number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except Interrupted as interrupted:
+        raise SystemExit(interrupted.status) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _orchestrator(
+    project: Path, environment: str, pipelines: tuple[str, ...], direct: bool, output: Output
+) -> Iterator[Any]:
+    """Yield ``carry_out(name, began) -> RunResult``: through Prefect, or directly."""
+    from veilflow.run import Request, execute
+
+    with output.progress() as on_progress:
+        if direct:
+            with _prefect_for_secrets(project, environment, pipelines[0], output, keyring=True, others=pipelines):
+                yield lambda name, began: execute(
+                    Request(project, environment, name, began), on_progress=on_progress(name)
+                )
+            return
+        with _embedded_prefect(project, output) as server:
+            # Importing Prefect takes as long as its server takes to start: side by side.
+            from veilflow.flows import run_with_prefect
+
+            _wait(server, output)
+            yield lambda name, began: run_with_prefect(
+                Request(project, environment, name, began), on_progress=on_progress(name)
+            )
+
+
+@contextmanager
+def _embedded_prefect(project: Path, output: Output) -> Iterator[EmbeddedServer | None]:
+    """Veilflow's own Prefect server as a child, unless PREFECT_API_URL names another."""
+    from veilflow.config import settings
+
+    if settings().prefect_api_url:
+        yield None
+        return
+    from veilflow import prefect_server
+    from veilflow.state import State
+
+    server = prefect_server.start(State(project).directory)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _wait(server: EmbeddedServer | None, output: Output) -> None:
+    if server is not None:
+        output.say("waiting for Prefect's own server")
+        server.wait()
+
+
+@contextmanager
+def _prefect_for_secrets(
+    project: Path, environment: str, pipeline: str, output: Output, *, keyring: bool, others: tuple[str, ...] = ()
+) -> Iterator[None]:
+    """Start the embedded server only if a secret that the pipelines need lies in a Prefect block."""
+    from veilflow.cli.project import needs_prefect
+
+    if needs_prefect(project, environment, others or (pipeline,), keyring=keyring):
+        with _embedded_prefect(project, output) as server:
+            _wait(server, output)
+            yield
+    else:
+        yield

@@ -1,0 +1,298 @@
+"""What a person reads on the terminal, and the one JSON document that says the same."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from veilflow.errors import Code, VeilError
+
+if TYPE_CHECKING:
+    from veilflow.model import RunResult
+    from veilflow.plan import Decision
+    from veilflow.run.on_demand import Anonymized, Preview
+    from veilflow.run.stage import OnProgress
+
+
+class Output:
+    """stdout takes results, stderr words and progress; with ``as_json`` stdout gets exactly one document."""
+
+    def __init__(self, as_json: bool, quiet: bool) -> None:
+        self.as_json, self.quiet = as_json, quiet
+
+    def document(self, document: Mapping[str, Any]) -> None:
+        print(json.dumps(document, ensure_ascii=False, indent=1))
+
+    def say(self, words: str) -> None:
+        """A word for a person on stderr; silent with --quiet."""
+        if not self.quiet:
+            print(words, file=sys.stderr, flush=True)
+
+    def result(self, words: str) -> None:
+        """A result on stdout, unless stdout belongs to a JSON document."""
+        if not self.as_json:
+            print(words)
+
+    # --- errors ---
+
+    def errors(self, error: VeilError) -> int:
+        """Print an error, or all of several, and return its exit status."""
+        if self.as_json:
+            from veilflow.run.result import error_document
+
+            self.document(
+                {
+                    "schema": "veilflow/error/1",
+                    "exit_status": error.exit_status,
+                    "errors": [error_document(one) for one in error.parts],
+                }
+            )
+        self._print_errors(error.parts)
+        return error.exit_status
+
+    def _print_errors(self, errors: Sequence[Any]) -> None:
+        for error in errors:
+            where = f"{error.place}: " if error.place else ""
+            print(f"{red('error')} {error.code}: {where}{error.problem}", file=sys.stderr)
+            print(f"hint: {error.hint}", file=sys.stderr)
+
+    # --- commands ---
+
+    def init(self, directory: Path, made: Sequence[str]) -> None:
+        if self.as_json:
+            self.document({"schema": "veilflow/init/1", "directory": str(directory), "made": list(made)})
+            return
+        print(f"made: {', '.join(made)}" if made else "nothing to do: the project and its key ring are there")
+        print("next  veil plan people · veil run people")
+
+    def plan(self, decision: Decision, document: Mapping[str, Any]) -> None:
+        if self.as_json:
+            self.document(document)
+        else:
+            for line in plan_lines(document, decision):
+                print(line)
+        self._print_errors(decision.errors)
+        if decision.errors and not self.as_json:
+            count = len(decision.errors)
+            print(f"blocked by {count} problem{'s' if count > 1 else ''}; veil run would exit {document['would_exit']}")
+
+    def preview(self, shown: Preview) -> None:
+        if self.as_json:
+            self.document(
+                {
+                    "schema": "veilflow/preview/1",
+                    "columns": list(shown.columns),
+                    "treatments": list(shown.treatments),
+                    "rows": [
+                        {"before": list(before), "after": list(after)}
+                        for before, after in zip(shown.before, shown.after, strict=True)
+                    ],
+                    "held": shown.held,
+                }
+            )
+            return
+        for before, after in zip(shown.before, shown.after, strict=True):
+            rows = [("column", "before (shape)", "after", "treatment")]
+            rows += zip(shown.columns, before, after, shown.treatments, strict=True)
+            print("\n".join(aligned(rows)) + "\n")
+        if shown.held:
+            print(f"{shown.held} of the first rows cannot be read and are not shown")
+
+    def anonymized(self, source: Path, out: Path, done: Anonymized) -> None:
+        if self.as_json:
+            self.document(
+                {
+                    "schema": "veilflow/anonymize/1",
+                    "out": str(out),
+                    "counts": {"read": done.counts.read, "loaded": done.counts.loaded,
+                               "quarantined": done.counts.quarantined, "filtered": done.counts.filtered},
+                    "columns": [
+                        {"name": name, "class": classification, "treatment": treatment}
+                        for name, classification, treatment in done.columns
+                    ],
+                }
+            )  # fmt: skip
+            return
+        print(f"{source}  {done.counts.read:,} read · {done.counts.loaded:,} written to {out}")
+        print("\n".join(aligned([("column", "class", "treatment"), *done.columns])))
+        print("key     made for this call and forgotten: these pseudonyms match no other run's")
+
+    def deployed(self, name: str, work_pool: str, cron: str) -> None:
+        if self.as_json:
+            self.document(
+                {"schema": "veilflow/deployment/1", "deployment": name, "work_pool": work_pool, "cron": cron}
+            )
+            return
+        print(f"{name} runs at {cron} (UTC)")
+        print(f"next  prefect worker start --pool {work_pool} --type process")
+
+    def explained(self, code: str, entry: Code) -> None:
+        if self.as_json:
+            self.document({"schema": "veilflow/explain/1", "code": code, "title": entry.title, "text": entry.text})
+            return
+        from veilflow.errors import EXIT_STATUS
+
+        status = int(code.removeprefix("VEIL")[0])
+        print(f"{code}  {entry.title}\n\n{entry.text}\n\nexit status {status}: {EXIT_STATUS[status]}")
+
+    # --- runs ---
+
+    def runs_done(self, project: Path, results: Sequence[RunResult]) -> None:
+        from veilflow.run import run_document
+
+        documents = [run_document(result) for result in results]
+        if self.as_json:
+            self.document(
+                documents[0] if len(documents) == 1 else {"schema": "veilflow/runs/1", "runs": documents}
+            )
+        for result, document in zip(results, documents, strict=True):
+            if not self.as_json:
+                print("\n".join(run_lines(document, _plan_of(project, result.run_id))))
+            self._print_errors(result.errors)
+
+    def run_list(self, documents: Sequence[Mapping[str, Any]]) -> None:
+        if self.as_json:
+            self.document({"schema": "veilflow/run_list/1", "runs": list(documents)})
+            return
+        if not documents:
+            print("no run yet; `veil run people` makes one")
+            return
+        rows = [("run", "pipeline", "status", "started", "read", "loaded", "quarantined", "filtered")]
+        for run in documents:
+            counts = [f"{run['counts'][name]:,}" for name in ("read", "loaded", "quarantined", "filtered")]
+            rows.append((run["run_id"], run["pipeline"], run["status"], run["started"], *counts))
+        print("\n".join(aligned(rows)))
+
+    def run_shown(self, document: Mapping[str, Any], plan: Mapping[str, Any] | None) -> None:
+        if self.as_json:
+            self.document(document)
+            return
+        print(f"run     {document['run_id']} · {document['status']} · {document['started']}")
+        print("\n".join(run_lines(document, plan)))
+        for error in document["errors"]:
+            print(f"error   {error['code']}: {error['problem']}")
+
+    @contextmanager
+    def progress(self) -> Iterator[Callable[[str], OnProgress]]:
+        """Yield a function that makes a pipeline's progress display: live on a terminal, lines elsewhere."""
+        from veilflow.cli.progress import Lines, Live
+
+        if self.quiet:
+            yield lambda _pipeline: lambda _progress: None
+        elif sys.stderr.isatty():
+            with Live() as live:
+                yield live.pipeline
+        else:
+            yield Lines().pipeline
+
+
+def _plan_of(project: Path, run_id: str) -> Mapping[str, Any] | None:
+    from veilflow.state import State
+
+    try:
+        return State(project).run(run_id)[1]
+    except VeilError:
+        return None
+
+
+# --- words -------------------------------------------------------------------------------
+
+
+def run_lines(document: Mapping[str, Any], plan: Mapping[str, Any] | None) -> list[str]:
+    """A run's summary: what was read, what happened to it, where it is, what to try next."""
+    counts, seconds = document["counts"], document["seconds"]
+    work = sum(value for name, value in seconds.items() if name != "start_up")
+    timing = f"{work:.1f} s of work"
+    if "start_up" in seconds:
+        timing += f", {seconds['start_up']:.1f} s to start"
+    lines = [
+        f"{document['pipeline']}  {counts['read']:,} read · {counts['loaded']:,} loaded · "
+        f"{counts['quarantined']:,} quarantined · {counts['filtered']:,} filtered      {timing}"
+    ]
+    if plan:
+        lines.append(f"        {_treatment_counts(plan)}       plan {(document['plan_hash'] or '')[:19]}…")
+    held = [
+        ("FAIL", row["reason"] if row["column"] is None or row["expectation"] else f"{row['column']} {row['reason']}",
+         f"{row['rows']:,} rows", "quarantined", _place_text(row["place"]))
+        for row in document["quarantine"]
+    ]  # fmt: skip
+    lines += aligned(held)
+    target = document["target"]
+    if document["status"] == "succeeded":
+        lines.append(f"target  {target['location']}, table {target['table']}")
+        lines.append(f"next    {_next(document)}")
+    elif document["status"] == "published_unreported":
+        lines.append(f"target  {target['location']}, table {target['table']}: run {document['run_id']} had published "
+                     "before its process died; its record is closed now and nothing was loaded again")  # fmt: skip
+    else:
+        untouched = " · the target was left as it was" if target["table"] else ""
+        lines.append(f"{document['status']}{untouched}")
+    return lines
+
+
+def _treatment_counts(plan: Mapping[str, Any]) -> str:
+    columns = plan["columns"]
+    dropped = sum(1 for column in columns if column["outcome"] == "drop")
+    kept = sum(1 for column in columns if column["treatment"] == "keep")
+    treated = len(columns) - dropped - kept
+    return f"{treated} columns treated · {kept} kept with a reason · {dropped} dropped"
+
+
+def _next(document: Mapping[str, Any]) -> str:
+    pipeline, target = document["pipeline"], document["target"]
+    steps = [f"veil preview {pipeline}", f"veil report {document['run_id']}"]
+    if target["kind"] == "sqlite":
+        steps.append(f"sqlite3 {target['location']} 'select * from \"{target['table']}\" limit 3'")
+    return " · ".join(steps)
+
+
+def plan_lines(document: Mapping[str, Any], decision: Decision) -> list[str]:
+    """One line a column, undecided first; then checks, publishing and secrets."""
+    columns = sorted(document["columns"], key=lambda column: column["rule"] is not None)
+    rows = [("column", "type", "class", "treatment", "key domain", "decided by")]
+    for column in columns:
+        undecided = column["rule"] is None and column["treatment"] == "undecided"
+        rows.append(
+            (
+                column["name"], column["type"], column["class"] or "-", column["treatment"],
+                column["key_domain"] or "-",
+                "no rule" if undecided else _place_text(column["rule"]) or "unlisted_columns",
+            )
+        )  # fmt: skip
+    lines = aligned(rows)
+    lines = [red(line) if row[5] == "no rule" else line for line, row in zip(lines, rows, strict=True)]
+    plan = decision.plan
+    lines += [f"check   {check.title}  {check.place}" for check in plan.checks]
+    lines += [f"filter  {rule.name}: {rule.column} {rule.op}  {rule.place}" for rule in plan.filters]
+    target = plan.target
+    lines.append(f"target  {target.kind} {target.location}, table {target.table}: {target.mode} by {target.publish}")
+    lines.append(f"secrets {', '.join(document['secrets']) or 'none'}")
+    return lines
+
+
+def _place_text(place: Mapping[str, Any] | None) -> str:
+    if not place:
+        return ""
+    return f"{place['file']}:{place['line']}" if place["line"] else str(place["file"])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines with their cells under each other."""
+    if not rows:
+        return []
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+
+
+def red(words: str) -> str:
+    """Red on a terminal that wants colour; NO_COLOR and pipes get the plain words."""
+    from veilflow.config import settings
+
+    return f"\x1b[31m{words}\x1b[0m" if sys.stderr.isatty() and not settings().no_color else words
+

@@ -1,0 +1,526 @@
+"""The frozen values and the Protocols that all rooms share; no room here does any work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from veilflow.errors import Place
+
+Classification = Literal[
+    "direct_identifier", "quasi_identifier", "sensitive", "free_text", "non_personal"
+]
+CLASSIFICATIONS: tuple[str, ...] = (
+    "direct_identifier", "quasi_identifier", "sensitive", "free_text", "non_personal"
+)  # fmt: skip
+BadRowRule = Literal["refuse", "quarantine"]
+Mode = Literal["replace", "append"]
+
+
+# --- columns -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnType:
+    """The type of a column as the pipeline declares it or the source knows it.
+
+    ``name`` is one of text, integer, decimal, float, boolean, date, timestamp, binary, json
+    (nested data as JSON text). ``arrow`` is what its values are once cast. ``format`` is a strftime
+    pattern for dates and timestamps that are read from text (None: ISO 8601).
+    """
+
+    name: str
+    arrow: pa.DataType
+    format: str | None = None
+
+
+TEXT = ColumnType("text", pa.string())
+
+
+@dataclass(frozen=True, slots=True)
+class SourceColumn:
+    """One column of a source: its name after NFC and trimming, and its type."""
+
+    name: str
+    type: ColumnType
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSchema:
+    """What is known of a source before a row is read.
+
+    ``closed`` says that there are no columns but these; a JSON source cannot know that before
+    it is read, so it holds each row against the plan while reading.
+    """
+
+    columns: tuple[SourceColumn, ...]
+    closed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SourceConfig:
+    """A pipeline's ``source:``. ``path`` is absolute, ``shown`` is as written; ``types`` are the declared
+    column types. ``null_values`` are the unquoted CSV fields that mean null."""
+
+    kind: str
+    path: Path
+    shown: str
+    trim: bool = False
+    null_values: tuple[str, ...] = ("",)
+    on_bad_row: BadRowRule = "refuse"
+    delimiter: str = ","
+    quote: str = '"'
+    encoding: str = "utf-8"
+    types: Mapping[str, ColumnType] = field(default_factory=dict)
+    #: For kinds without a header (JSON): the columns that policy and pipeline name.
+    expected: tuple[str, ...] = ()
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetConfig:
+    """A pipeline's ``target:``: a ``path`` (files, SQLite) or a ``connection`` of ``secrets/names.yaml``."""
+
+    kind: str
+    table: str
+    mode: Mode
+    path: Path | None
+    shown: str
+    connection: str | None = None
+    place: Place | None = None
+
+
+# --- rows on their way -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FileIdentity:
+    """What a file was when the run began; ``size`` in bytes, ``modified_ns`` since the epoch."""
+
+    name: str
+    size: int
+    modified_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """A row that has no columns: ragged, undecodable, not JSON. ``raw`` is its bytes, as read."""
+
+    position: int
+    reason: str
+    raw: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BadCells:
+    """Cells of one column that do not fit its type: ``rows`` are row indices in the chunk."""
+
+    column: str
+    reason: str
+    rows: np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A deterministic slice of a source: rows ``number * chunk_rows`` and following.
+
+    ``raw`` holds the rows as they were read (text for CSV and JSON), ``values`` the same rows cast to the
+    plan's types, with null where a cell did not fit (``bad_cells`` says which). Both have the same rows
+    in the same order; ``positions`` holds each row's position in the source, from 0. Rejected rows
+    count as read but stand in neither batch.
+    """
+
+    number: int
+    raw: pa.RecordBatch = field(repr=False)
+    values: pa.RecordBatch = field(repr=False)
+    positions: np.ndarray[Any, np.dtype[np.int64]] = field(repr=False)
+    bad_cells: tuple[BadCells, ...] = ()
+    rejected: tuple[RejectedRow, ...] = field(default=(), repr=False)
+
+    @property
+    def rows_read(self) -> int:
+        return self.raw.num_rows + len(self.rejected)
+
+
+class Source(Protocol):
+    """Where batches come from. One file per kind under ``sources/``."""
+
+    def schema(self) -> SourceSchema:
+        """Columns and types, from the header or the file's metadata: reads no row."""
+
+    def files(self) -> tuple[FileIdentity, ...]:
+        """The files behind it, as they are now; empty where there are none."""
+
+    def chunks(self, columns: Sequence[SourceColumn], chunk_rows: int) -> Iterator[Chunk]:
+        """The rows, cast to the types of ``columns``, in slices of ``chunk_rows`` rows read.
+
+        Raises VeilError: VEIL301 for a key that ``columns`` does not have, VEIL210 where reading fails.
+        """
+
+
+# --- the plan ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One treatment with its checked, frozen parameters, as the registry made them."""
+
+    treatment: str
+    parameters: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnPlan:
+    """What happens to one column, and which rule says so."""
+
+    name: str
+    type: ColumnType
+    output: pa.DataType
+    classification: str | None
+    steps: tuple[Step, ...]
+    key_domain: str | None
+    rule: Place | None
+    reason: str | None
+    outcome: Literal["load", "drop"]
+
+    @property
+    def treatment(self) -> str:
+        """The name a person reads: ``token``, or ``generalise + mask`` for several in order."""
+        return " + ".join(step.treatment for step in self.steps) or "undecided"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPlan:
+    """One row expectation: Great Expectations' type name and its arguments without ``mostly``."""
+
+    type: str
+    columns: tuple[str, ...]
+    arguments: Mapping[str, Any]
+    mostly: float
+    title: str
+    place: Place
+    engine: str = "great_expectations"
+
+    @property
+    def column(self) -> str:
+        return ", ".join(self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class FilterPlan:
+    """A declared filter: rows for which ``column op value`` does not hold are left out, and counted."""
+
+    name: str
+    column: str
+    op: str
+    value: Any
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class TargetPlan:
+    """Where the output goes. ``location`` is a path or a connection's name, never a URL with a password."""
+
+    kind: str
+    location: str
+    table: str
+    mode: Mode
+    publish: Literal["swap", "rewrite", "transaction", "rename"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that a run does, decided before a row is read. Pure data; holds no key and no secret."""
+
+    pipeline: str
+    environment: str
+    purpose: str | None
+    policy: str
+    policy_hash: str
+    columns: tuple[ColumnPlan, ...]
+    checks: tuple[CheckPlan, ...]
+    filters: tuple[FilterPlan, ...]
+    target: TargetPlan
+    secrets: tuple[str, ...]
+    keyring: str | None
+    on_bad_row: BadRowRule
+    max_quarantined: Limit | None
+    timeout_seconds: float | None
+    chunk_rows: int
+    allow_empty: bool
+    unlisted_columns: str
+    plan_hash: str
+
+    @property
+    def output_schema(self) -> pa.Schema:
+        """The loaded columns, in the source's order."""
+        return pa.schema(
+            [pa.field(column.name, column.output) for column in self.columns if column.outcome == "load"]
+        )
+
+    @property
+    def source_columns(self) -> tuple[SourceColumn, ...]:
+        return tuple(SourceColumn(column.name, column.type) for column in self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit on rows: a share of the rows read (0 to 1), or a count."""
+
+    share: float | None = None
+    rows: int | None = None
+
+    def allows(self, rows: int, of: int) -> bool:
+        if self.rows is not None and rows > self.rows:
+            return False
+        return self.share is None or rows <= self.share * of
+
+    def __str__(self) -> str:
+        return f"{self.rows} rows" if self.rows is not None else f"{(self.share or 0) * 100:g} %"
+
+
+# --- checks ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOutcome:
+    """What one check said of one chunk. ``evaluated`` counts the rows it judged (nulls are not
+    judged, except by the null checks); ``failed`` are row indices in the chunk."""
+
+    check: int
+    evaluated: int
+    failed: np.ndarray[Any, np.dtype[np.int64]]
+
+
+class Checker(Protocol):
+    """Judges chunks; made once per run and thread-safe."""
+
+    def check(self, chunk: Chunk) -> tuple[CheckOutcome, ...]:
+        """One outcome per check of the plan, in its order."""
+
+
+# --- keys and secrets --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedKey:
+    """A key for one use, key domain and version."""
+
+    value: bytes = field(repr=False)
+    version: int
+
+
+class Secret:
+    """An opened secret. Prints as dots; ``reveal()`` is the one visible call that gives the value."""
+
+    __slots__ = ("__value",)
+
+    def __init__(self, value: str) -> None:
+        self.__value = value
+
+    def reveal(self) -> str:
+        return self.__value
+
+    def __repr__(self) -> str:
+        return "Secret(••••)"
+
+    __str__ = __repr__
+
+    def __format__(self, _spec: str) -> str:
+        return repr(self)
+
+    def __reduce__(self) -> str:
+        raise TypeError("an opened secret is never pickled or copied")
+
+
+class SecretStore(Protocol):
+    """A place that holds secrets. One file per kind under ``secret_stores/``."""
+
+    def read(self, path: str, field: str | None) -> Secret:
+        """The value exactly as stored. VEIL221 if there is none, VEIL222 if empty, VEIL404 if out of reach."""
+
+    def write(self, path: str, value: Secret) -> None:
+        """Create ``path``; never replaces what is there (VEIL220 if the kind is read-only)."""
+
+    def exists(self, path: str) -> bool:
+        """Whether there is something at ``path``."""
+
+
+# --- quarantine --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedRow:
+    """Why one row of a chunk is held back; ``row`` is its index in the chunk, or None if it was rejected."""
+
+    row: int | None
+    position: int
+    reasons: tuple[str, ...]
+    raw: bytes | None = field(default=None, repr=False)
+
+
+# --- targets -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What one chunk came to; commits in the transaction that loads its rows.
+
+    ``digest`` is keyed (HMAC-SHA-256 with the run's fingerprint key, hex) over the treated rows.
+    ``failures`` counts rows per reason key, ``evaluated`` rows judged per check index: so a resumed run can
+    judge ``mostly`` over all chunks without reading the skipped ones again.
+    """
+
+    chunk: int
+    read: int
+    loaded: int
+    quarantined: int
+    filtered: int
+    digest: str
+    failures: Mapping[str, int]
+    evaluated: Mapping[str, int]
+    failed: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetColumn:
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What stands in the target's ``_veilflow`` about a published run."""
+
+    run_id: str
+    rows: int
+
+
+class Writer(Protocol):
+    """One connection that loads chunks into the run's staging table."""
+
+    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
+        """Rows and receipt in one transaction; returns only after the commit was seen to hold."""
+
+
+class Target(Protocol):
+    """Where a run's output goes. One file per kind under ``targets/``.
+
+    Every method raises only VeilError (PassingFault where a retry may help) and passes no driver text on.
+    """
+
+    #: How many writers may load at the same time.
+    parallel_writers: int
+
+    def inspect(self) -> Literal["swap", "rewrite", "transaction", "rename"]:
+        """How publishing would be done now. Changes nothing. VEIL307 if the table has another shape
+        than the output schema, VEIL401/402 if the database is out of reach."""
+
+    def open(self, run_id: str) -> None:
+        """Take the target's lock (VEIL308 if another run holds it), make the metadata and the run's staging
+        table; drop the staging of dead runs. Called again with the same run id it keeps what is staged."""
+
+    def receipts(self) -> dict[int, Receipt]:
+        """The receipts of this run that are committed, by chunk number."""
+
+    def writer(self) -> AbstractContextManager[Writer]:
+        """A connection of its own."""
+
+    def staged_rows(self) -> int:
+        """Rows in the staging table, counted there."""
+
+    def publish(self, key_versions: Mapping[str, int]) -> int:
+        """Replace or append in one transaction that also writes the publication and the key version of
+        each column into ``_veilflow`` and drops the staging; returns the rows published. A second call
+        of the same run changes nothing and returns the same. VEIL313 on append under another key version."""
+
+    def publication(self, run_id: str) -> Publication | None:
+        """Whether that run was published here."""
+
+    def discard(self) -> None:
+        """Drop this run's staging and receipts; the published table stays as it is."""
+
+    def close(self) -> None:
+        """Give the lock and the connections back. May be called twice."""
+
+
+# --- results -----------------------------------------------------------------------------
+
+Status = Literal["running", "succeeded", "refused", "failed", "interrupted", "published_unreported"]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    read: int = 0
+    loaded: int = 0
+    quarantined: int = 0
+    filtered: int = 0
+
+    @property
+    def balance(self) -> bool:
+        return self.read == self.loaded + self.quarantined + self.filtered
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineCount:
+    """Rows held back for one reason; ``expectation`` is None for rows that could not be read."""
+
+    expectation: str | None
+    column: str | None
+    reason: str
+    rows: int
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRecord:
+    """An error as it goes into results and JSON."""
+
+    code: str
+    problem: str
+    hint: str
+    place: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended; the same facts as the ``veilflow/run/1`` document."""
+
+    run_id: str
+    parent_run: str | None
+    pipeline: str
+    environment: str
+    orchestrator: Literal["prefect", "direct"]
+    status: Status
+    exit_status: int
+    mode: str
+    counts: Counts
+    quarantine: tuple[QuarantineCount, ...]
+    plan_hash: str | None
+    key_versions: Mapping[str, int]
+    target_kind: str | None
+    target_table: str | None
+    target_location: str | None
+    chunks: int
+    seconds: Mapping[str, float]
+    peak_memory_bytes: int
+    errors: tuple[ErrorRecord, ...]
+    started: str
+    ended: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run is now; numbers that are not known are None."""
+
+    stage: str
+    read: int = 0
+    quarantined: int = 0
+    durable: int = 0
+    bytes_total: int | None = None

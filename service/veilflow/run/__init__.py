@@ -1,0 +1,26 @@
+"""Carrying a plan out: the one list of steps that every kind of run goes through.
+
+``execute`` runs a pipeline, ``anonymize`` one file or table on demand, ``preview`` a few rows; all three treat
+through ``chunk.process``. Nothing is decided here: a choice belongs into the plan.
+"""
+
+from veilflow.run.execute import Call, Request, direct, execute
+from veilflow.run.on_demand import Preview, anonymize, preview
+from veilflow.run.prepare import Prepared, prepare
+from veilflow.run.result import run_document
+from veilflow.run.stage import Interrupted, OnProgress
+
+__all__ = [
+    "Call",
+    "Interrupted",
+    "OnProgress",
+    "Prepared",
+    "Preview",
+    "Request",
+    "anonymize",
+    "direct",
+    "execute",
+    "prepare",
+    "preview",
+    "run_document",
+]

@@ -1,0 +1,169 @@
+"""What is done to one chunk: checks, bad cells, filters, treatments. Pure but for the checker it is handed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from veilflow.errors import Place, VeilError
+from veilflow.model import (
+    Checker,
+    Chunk,
+    ColumnPlan,
+    DerivedKey,
+    FilterPlan,
+    Plan,
+    QuarantinedRow,
+    Receipt,
+)
+from veilflow.treatments import TREATMENTS, Context
+
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A plan with what it needs at hand: the derived key of each domain, the checker, the digest's key."""
+
+    plan: Plan
+    keys: Mapping[str, DerivedKey]
+    checker: Checker | None
+    digest: Callable[[pa.Table], str]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Treated:
+    """A chunk after its treatment: rows to load, rows to hold back, and the receipt that goes with both."""
+
+    rows: pa.Table
+    quarantined: tuple[QuarantinedRow, ...]
+    receipt: Receipt
+
+
+def reason_key(kind: str, column: str | None, reason: str) -> str:
+    """The text under which a receipt counts rows held back for one reason."""
+    return json.dumps([kind, column, reason])
+
+
+def process(chunk: Chunk, work: Work) -> Treated:
+    """Check every row, hold back what fails, filter the rest, treat what is left.
+
+    Raises VeilError: VEIL213 where the plan refuses bad rows, VEIL103 where a treatment fails.
+    """
+    plan = work.plan
+    reasons: dict[int, list[str]] = {}
+    failures: Counter[str] = Counter()
+    evaluated: dict[str, int] = {}
+    failed: dict[str, int] = {}
+    held = np.zeros(chunk.raw.num_rows, dtype=bool)
+    for outcome in work.checker.check(chunk) if work.checker else ():
+        check = plan.checks[outcome.check]
+        evaluated[str(outcome.check)] = outcome.evaluated
+        failed[str(outcome.check)] = len(outcome.failed)
+        _hold(outcome.failed, f"{check.type} ({check.column})", held, reasons)
+    passed_checks = ~held
+    for bad in chunk.bad_cells:
+        rows = bad.rows[passed_checks[bad.rows]]
+        if len(rows):
+            if plan.on_bad_row == "refuse":
+                raise _bad_row(work.source, int(chunk.positions[rows[0]]), f'column "{bad.column}" {bad.reason}')
+            failures[reason_key("cell", bad.column, bad.reason)] += len(rows)
+            _hold(rows, f"{bad.column}: {bad.reason}", held, reasons)
+    if chunk.rejected and plan.on_bad_row == "refuse":
+        raise _bad_row(work.source, chunk.rejected[0].position, chunk.rejected[0].reason)
+    failures.update(reason_key("row", None, row.reason) for row in chunk.rejected)
+    keep = ~held & _filters(chunk.values, plan.filters)
+    rows = treat(chunk.values if keep.all() else chunk.values.filter(pa.array(keep)), plan, work.keys)
+    quarantined = tuple(
+        QuarantinedRow(row, int(chunk.positions[row]), tuple(why)) for row, why in sorted(reasons.items())
+    ) + tuple(QuarantinedRow(None, row.position, (row.reason,), row.raw) for row in chunk.rejected)
+    receipt = Receipt(
+        chunk=chunk.number,
+        read=chunk.rows_read,
+        loaded=rows.num_rows,
+        quarantined=len(quarantined),
+        filtered=chunk.rows_read - rows.num_rows - len(quarantined),
+        digest=work.digest(rows),
+        failures=dict(failures),
+        evaluated=evaluated,
+        failed=failed,
+    )
+    return Treated(rows, quarantined, receipt)
+
+
+def _hold(rows: Sequence[int] | np.ndarray[Any, Any], reason: str, held: Mask, reasons: dict[int, list[str]]) -> None:
+    held[rows] = True
+    for row in rows:
+        reasons.setdefault(int(row), []).append(reason)
+
+
+def _bad_row(source: str, position: int, reason: str) -> VeilError:
+    return VeilError(
+        "VEIL213",
+        f"row {position + 1} of {source} cannot be used: {reason}",
+        "repair the file, or say `on_bad_row: quarantine` in the pipeline's source to hold such rows back",
+    )
+
+
+# --- filters -----------------------------------------------------------------------------
+
+_COMPARISONS: dict[str, Callable[..., Any]] = {
+    "==": pc.equal, "!=": pc.not_equal, "<": pc.less, "<=": pc.less_equal,
+    ">": pc.greater, ">=": pc.greater_equal,
+}  # fmt: skip
+
+
+def _filters(values: pa.RecordBatch, filters: Sequence[FilterPlan]) -> Mask:
+    keep = np.ones(values.num_rows, dtype=bool)
+    for rule in filters:
+        keep &= np.asarray(pc.fill_null(_holds(values.column(rule.column), rule), False).to_numpy(zero_copy_only=False), dtype=bool)  # fmt: skip
+    return keep
+
+
+def _holds(column: pa.Array, rule: FilterPlan) -> pa.Array:
+    if rule.op in ("is_null", "not_null"):
+        return pc.is_null(column) if rule.op == "is_null" else pc.is_valid(column)
+    if rule.op in ("in", "not_in"):
+        found = pc.is_in(column, value_set=pa.array(rule.value).cast(column.type))
+        found = found if rule.op == "in" else pc.invert(found)
+        return pc.and_(found, pc.is_valid(column))
+    return _COMPARISONS[rule.op](column, pa.scalar(rule.value).cast(column.type))
+
+
+# --- treatments --------------------------------------------------------------------------
+
+
+def treat(values: pa.RecordBatch, plan: Plan, keys: Mapping[str, DerivedKey]) -> pa.Table:
+    """The loaded columns, each through its steps in order. Rows and their order stay."""
+    columns = [column for column in plan.columns if column.outcome == "load"]
+    return pa.table(
+        [_treat_column(values.column(column.name), column, keys) for column in columns],
+        schema=plan.output_schema,
+    )
+
+
+def _treat_column(values: pa.Array, column: ColumnPlan, keys: Mapping[str, DerivedKey]) -> pa.Array:
+    context = Context(keys[column.key_domain] if column.key_domain else None)
+    try:
+        for step in column.steps:
+            treated = TREATMENTS[step.treatment].apply(values, step.parameters, context)
+            if len(treated) != len(values):
+                raise ValueError("a treatment changed the number of rows")
+            values = treated
+        return values if values.type == column.output else values.cast(column.output)
+    except Exception as error:
+        # The text of an Arrow error quotes the value, so only its kind is told.
+        raise VeilError(
+            "VEIL103",
+            f'the treatment {column.treatment} of column "{column.name}" failed ({type(error).__name__})',
+            "the plan should have refused this: please report it with `veil plan --json`",
+            column.rule if isinstance(column.rule, Place) else None,
+        ) from None

@@ -1,0 +1,306 @@
+"""A pipeline's run: discover, plan, stage, verify, publish, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+from veilflow.errors import VeilError
+from veilflow.model import Counts, FileIdentity, Plan, Progress, Receipt, RunResult, Source, Status, Target
+from veilflow.plan import document as plan_document
+from veilflow.quarantine import Quarantine
+from veilflow.run.chunk import Work, process
+from veilflow.run.prepare import Opened, Prepared, open_parts, prepare
+from veilflow.run.result import (
+    counts_of,
+    error_records,
+    quarantine_of,
+    result_from_document,
+    run_document,
+)
+from veilflow.run.stage import Interrupted, OnProgress, stage
+from veilflow.run.verify import verify
+from veilflow.state import State, new_run_id, peak_memory_bytes, source_fingerprint, utc_now
+
+T = TypeVar("T")
+
+
+class Call(Protocol):
+    """How a step is carried out: as it is, or as a Prefect task. Errors of the step come through."""
+
+    def __call__(self, step: str, function: Callable[[], T], /) -> T: ...
+
+
+def direct(_step: str, function: Callable[[], T], /) -> T:
+    """Carry a step out here and now."""
+    return function()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Which pipeline of which project, in which environment; names only.
+
+    ``began`` is the ``time.monotonic()`` moment when the command started, for the seconds of start-up.
+    """
+
+    project: Path
+    environment: str
+    pipeline: str
+    began: float | None = field(default=None, compare=False)
+
+
+def execute(
+    request: Request,
+    *,
+    call: Call = direct,
+    orchestrator: Literal["prefect", "direct"] = "direct",
+    on_progress: OnProgress | None = None,
+) -> RunResult:
+    """Run a pipeline and record it in ``.veil/state.db``. Errors of the run stand in the result.
+
+    Raises VeilError only where no record can be made (VEIL101), and ``Interrupted`` never: a run that a signal
+    stopped ends as ``interrupted`` with status 130 or 143.
+    """
+    state = State(request.project)
+    run = _Run(request, state, call, orchestrator, on_progress or (lambda _progress: None))
+    try:
+        with state.lock(request.pipeline):
+            return run.carry_out()
+    except VeilError as error:
+        return run.end(_status_of(error), error.exit_status, error)
+
+
+def _status_of(error: VeilError) -> Status:
+    return "refused" if error.exit_status in (2, 3) else "failed"
+
+
+class _Run:
+    """One run's course; each step is a method, and ``carry_out`` is their order."""
+
+    def __init__(
+        self,
+        request: Request,
+        state: State,
+        call: Call,
+        orchestrator: Literal["prefect", "direct"],
+        on_progress: OnProgress,
+    ) -> None:
+        self.request, self.state, self.call, self.on_progress = request, state, call, on_progress
+        self.orchestrator: Literal["prefect", "direct"] = orchestrator
+        self.run_id, self.started = new_run_id(), utc_now()
+        self.prepared: Prepared | None = None
+        self.opened: Opened | None = None
+        self.receipts: dict[int, Receipt] = {}
+        self.files: tuple[FileIdentity, ...] = ()
+        self.seconds: dict[str, float] = {}
+        now = time.monotonic()
+        self.began = now
+        if request.began is not None:
+            self.seconds["start_up"] = now - request.began
+
+    # --- the order ---
+
+    def carry_out(self) -> RunResult:
+        try:
+            self._step("discover", self._discover)
+            self._step("plan", self._plan)
+            closed = self._close_the_dead()
+            if closed is not None:
+                return closed
+            self._save("running")
+            self._step("stage", self._stage)
+            self._step("verify", self._verify)
+            # The intent is durable before the target changes: if this process dies in publishing, the next
+            # command reads from the target whether it happened and has the counts to close this record.
+            self._save("running")
+            self._step("publish", self._publish)
+            return self._step("report", lambda: self.end("succeeded", 0))
+        except (VeilError, Interrupted, KeyboardInterrupt) as error:
+            return self._failed(error)
+        except Exception as error:
+            defect = VeilError(
+                "VEIL100", f"a defect in Veilflow ({type(error).__name__} in {origin(error)})",
+                "please report it with the version and the command; the text of the error is not shown, it may carry data",
+            )  # fmt: skip
+            return self._failed(defect)
+        finally:
+            if self.opened:
+                self.opened.target.close()
+
+    def _step(self, name: str, function: Callable[[], T]) -> T:
+        self.on_progress(Progress(name, *self._progress_counts()))
+        began = time.monotonic()
+        try:
+            return self.call(name, function)
+        finally:
+            key = "plan" if name == "discover" else name
+            self.seconds[key] = self.seconds.get(key, 0.0) + time.monotonic() - began
+
+    def _progress_counts(self) -> tuple[int, int, int]:
+        counts = counts_of(self.receipts.values())
+        return counts.read, counts.quarantined, counts.loaded
+
+    # --- the steps ---
+
+    def _discover(self) -> None:
+        self.prepared = prepare(self.request.project, self.request.environment, self.request.pipeline)
+        self.files = self.prepared.source.files()
+
+    def _plan(self) -> None:
+        prepared = self._prepared
+        prepared.raise_errors()
+        self.opened = open_parts(prepared, self.state.directory)
+
+    def _stage(self) -> None:
+        opened, plan = self._opened, self.plan
+        opened.target.open(self.run_id)
+        quarantine = Quarantine(self.state.directory / "quarantine", self.run_id, opened.recipient)
+        deadline = None if plan.timeout_seconds is None else self.began + plan.timeout_seconds
+        source: Source = self._prepared.source
+        self.receipts = opened.target.receipts()
+        work: Work = opened.work
+        try:
+            self.receipts = stage(
+                lambda: source.chunks(plan.source_columns, plan.chunk_rows),
+                lambda chunk: process(chunk, work),
+                quarantine,
+                opened.target,
+                deadline=deadline,
+                on_progress=self.on_progress,
+            )
+        except BaseException:
+            self.receipts = _receipts_or_none(opened.target) or self.receipts
+            raise
+
+    def _verify(self) -> None:
+        verify(
+            self.plan,
+            self.receipts,
+            staged_rows=self._opened.target.staged_rows(),
+            before=self.files,
+            after=self._prepared.source.files(),
+            source=self._prepared.pipeline.source.shown,
+        )
+
+    def _publish(self) -> None:
+        self._opened.target.publish(self._opened.column_key_versions)
+
+    # --- how it ends ---
+
+    def _failed(self, error: BaseException) -> RunResult:
+        if isinstance(error, VeilError):
+            if self.opened:
+                _discard(self.opened.target)
+            return self.end(_status_of(error), error.exit_status, error)
+        status = error.status if isinstance(error, Interrupted) else 130
+        return self.end("interrupted", status)
+
+    def end(self, status: Status, exit_status: int, error: VeilError | None = None) -> RunResult:
+        result = self._result(status, exit_status, error)
+        self._record(result)
+        return result
+
+    def _save(self, status: Status) -> None:
+        self._record(self._result(status, 0, None))
+
+    def _record(self, result: RunResult) -> None:
+        plan = None
+        if self.prepared is not None:
+            plan = plan_document(self.prepared.decision)
+        self.state.save(run_document(result), source_fingerprint(self.files), plan)
+
+    def _result(self, status: Status, exit_status: int, error: VeilError | None) -> RunResult:
+        plan = self.prepared.decision.plan if self.prepared else None
+        receipts = self.receipts.values()
+        counts = counts_of(receipts)
+        if status in ("refused", "failed"):
+            # Nothing stands in the target: what was staged is gone.
+            counts = replace(counts, loaded=0)
+        return RunResult(
+            run_id=self.run_id,
+            parent_run=None,
+            pipeline=self.request.pipeline,
+            environment=self.request.environment,
+            orchestrator=self.orchestrator,
+            status=status,
+            exit_status=exit_status,
+            mode=plan.target.mode if plan else "",
+            counts=counts,
+            quarantine=quarantine_of(plan, receipts) if plan else (),
+            plan_hash=plan.plan_hash if plan else None,
+            key_versions=self.opened.key_versions if self.opened else {},
+            target_kind=plan.target.kind if plan else None,
+            target_table=plan.target.table if plan else None,
+            target_location=plan.target.location if plan else None,
+            chunks=len(self.receipts),
+            seconds=dict(self.seconds),
+            peak_memory_bytes=peak_memory_bytes(),
+            errors=error_records(error) if error else (),
+            started=self.started,
+            ended=None if status == "running" else utc_now(),
+        )
+
+    def _close_the_dead(self) -> RunResult | None:
+        """Close the records of runs of this pipeline whose process died.
+
+        One that had published is ``published_unreported``. If it appended the very files that this run would
+        append again, this run is its completion: its result is returned, and nothing is loaded twice.
+        """
+        completed = None
+        for document, source in self.state.unfinished(self.request.pipeline):
+            publication = self._opened.target.publication(document["run_id"])
+            if publication is None:
+                self.state.set_status(document, "interrupted")
+                continue
+            self.state.set_status(document, "published_unreported")
+            same_input = source == source_fingerprint(self.files)
+            if self.plan.target.mode == "append" and same_input and document["plan_hash"] == self.plan.plan_hash:
+                completed = {**document, "status": "published_unreported", "ended": utc_now()}
+        return None if completed is None else result_from_document(completed)
+
+    @property
+    def plan(self) -> Plan:
+        return self._prepared.decision.plan
+
+    @property
+    def _prepared(self) -> Prepared:
+        assert self.prepared is not None
+        return self.prepared
+
+    @property
+    def _opened(self) -> Opened:
+        assert self.opened is not None
+        return self.opened
+
+
+def _receipts_or_none(target: Target) -> dict[int, Receipt] | None:
+    try:
+        return target.receipts()
+    except VeilError:
+        return None
+
+
+def _discard(target: Target) -> None:
+    """Drop the staging if the target can still be reached; the next run's ``open`` drops it otherwise."""
+    try:
+        target.discard()
+    except VeilError:
+        return
+
+
+def origin(error: BaseException) -> str:
+    """Module and line where an exception came from: places in code, never its text."""
+    trace = error.__traceback__
+    place = "?"
+    while trace is not None:
+        module: Any = trace.tb_frame.f_globals.get("__name__", "?")
+        if str(module).startswith("veilflow"):
+            place = f"{module}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place
+
+
+__all__ = ["Call", "Counts", "Request", "direct", "execute", "origin"]

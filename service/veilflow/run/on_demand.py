@@ -1,0 +1,239 @@
+"""Anonymisation of one file or table, and previews: the same plan and treatments under a key of their own.
+
+The key is made for the one call and forgotten, so nobody can look production's pseudonyms up with them.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import pyarrow as pa
+
+from veilflow.config import PipelineConfig, PolicyConfig, load_policy
+from veilflow.errors import Place, VeilError, raise_all
+from veilflow.keys import KeyRing
+from veilflow.model import (
+    Chunk,
+    Counts,
+    Mode,
+    Source,
+    SourceConfig,
+    TargetConfig,
+)
+from veilflow.plan import decide
+from veilflow.run.chunk import process
+from veilflow.run.prepare import Prepared, work_for
+from veilflow.run.result import counts_of
+from veilflow.run.stage import stage
+from veilflow.run.verify import verify
+from veilflow.sources import frame_source, kind_of, open_source
+from veilflow.state import new_run_id, utc_now
+from veilflow.targets import open_target
+from veilflow.targets.memory import MemoryTarget
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Anonymized:
+    """What an on-demand run came to."""
+
+    counts: Counts
+    columns: tuple[tuple[str, str, str], ...]
+    table: pa.Table | None
+
+
+class _NoQuarantine:
+    """On-demand runs refuse bad rows, so nothing is ever held back."""
+
+    def write(self, _chunk: Chunk, _rows: object) -> None:
+        raise VeilError("VEIL100", "an on-demand run held a row back", "please report this")
+
+
+@overload
+def anonymize(data: pa.Table, *, policy: str | Path, project: Path | None = None) -> pa.Table: ...
+@overload
+def anonymize(
+    data: pd.DataFrame | str | Path, *, policy: str | Path, project: Path | None = None
+) -> pd.DataFrame: ...
+def anonymize(data: Any, *, policy: str | Path, project: Path | None = None) -> Any:
+    """``data`` with every column treated by ``policy``, under a key made for this call.
+
+    ``data`` is a pandas DataFrame (its index is not kept), an Arrow table, or the path of a CSV, JSON Lines, JSON or
+    Parquet file; ``policy`` is a policy's name in ``project`` (default: the working directory) or the path of its
+    file. An Arrow table gives an Arrow table, everything else a pandas DataFrame. Raises VeilError as a run would.
+    """
+    if isinstance(data, pa.Table):
+        return _anonymize_source(frame_source(data), "table", policy, project).table
+    if isinstance(data, str | Path):
+        config = file_source(Path(data))
+        table = _anonymize_source(None, config.shown, policy, project, config).table
+    else:
+        frame = pa.Table.from_pandas(data, preserve_index=False).replace_schema_metadata(None)
+        table = _anonymize_source(frame_source(frame), "DataFrame", policy, project).table
+    assert table is not None
+    return table.to_pandas()
+
+
+def anonymize_file(source: SourceConfig, out: Path, *, policy: str | Path, project: Path | None) -> Anonymized:
+    """Write ``source`` treated by ``policy`` to ``out`` (CSV, JSON Lines or Parquet, by its ending)."""
+    if out.exists() and source.path.exists() and out.samefile(source.path):
+        raise VeilError("VEIL200", "--out names the input itself", "name another file")
+    return _anonymize_source(None, source.shown, policy, project, source, out)
+
+
+def file_source(path: Path) -> SourceConfig:
+    """A source of the kind that the file's ending tells."""
+    return SourceConfig(kind=kind_of(path), path=path.resolve(), shown=str(path))
+
+
+def _anonymize_source(
+    source: Source | None,
+    shown: str,
+    policy_name: str | Path,
+    project: Path | None,
+    config: SourceConfig | None = None,
+    out: Path | None = None,
+) -> Anonymized:
+    policy = load_policy(project, str(policy_name))
+    config = config or SourceConfig(kind="frame", path=Path(), shown=shown)
+    config = replace(config, expected=tuple(policy.columns))
+    source = source or open_source(config)
+    pipeline = _pipeline(config, policy, out)
+    decision = decide(pipeline, policy, None, None, source.schema(), "on-demand", publish="rename")
+    raise_all(decision.errors)
+    plan, before = decision.plan, source.files()
+    work = work_for(plan, KeyRing.parse(KeyRing.generate(utc_now())), shown)
+    target = open_target(
+        kind=pipeline.target.kind, table=pipeline.target.table, mode="replace", schema=plan.output_schema, path=out
+    )  # fmt: skip
+    try:
+        target.inspect()
+        target.open(new_run_id())
+        receipts = stage(
+            lambda: source.chunks(plan.source_columns, plan.chunk_rows),
+            lambda chunk: process(chunk, work),
+            _NoQuarantine(),
+            target,
+            deadline=None,
+            on_progress=lambda _progress: None,
+        )
+        verify(
+            plan, receipts, staged_rows=target.staged_rows(), before=before, after=source.files(), source=shown
+        )
+        target.publish({})
+    except BaseException:
+        target.discard()
+        raise
+    finally:
+        target.close()
+    return Anonymized(
+        counts_of(receipts.values()),
+        tuple((column.name, column.classification or "", column.treatment) for column in plan.columns),
+        target.table if isinstance(target, MemoryTarget) else None,
+    )
+
+
+def _pipeline(source: SourceConfig, policy: PolicyConfig, out: Path | None) -> PipelineConfig:
+    mode: Mode = "replace"
+    kind = "memory" if out is None else kind_of(out)
+    target = TargetConfig(
+        kind=kind, table="output", mode=mode, path=out, shown="memory" if out is None else str(out)
+    )  # fmt: skip
+    return PipelineConfig(
+        name="on-demand",
+        source=source,
+        filters=(),
+        policy=policy.name,
+        expectations=None,
+        target=target,
+        max_quarantined=None,
+        timeout_seconds=None,
+        allow_empty=True,
+        place=Place("on-demand"),
+    )
+
+
+# --- preview -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A few rows before (as shapes) and after, by column; ``held`` rows were left out as unusable."""
+
+    columns: tuple[str, ...]
+    treatments: tuple[str, ...]
+    before: tuple[tuple[str, ...], ...]
+    after: tuple[tuple[str, ...], ...]
+    held: int
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        def row(cells: tuple[str, ...], tag: str = "td") -> str:
+            return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+        pairs = zip(self.before, self.after, strict=True)
+        body = "".join(row(before) + row(after) for before, after in pairs)
+        return f"<table>{row(self.columns, 'th')}{row(self.treatments, 'th')}{body}</table>"
+
+
+def preview(prepared: Prepared, rows: int) -> Preview:
+    """The first ``rows`` rows of a pipeline's source, treated under a key of this call. Originals appear only as
+    shapes: letters as ``a`` or ``A``, digits as ``9``."""
+    prepared.raise_errors()
+    plan = replace(prepared.decision.plan, checks=(), on_bad_row="quarantine", filters=())
+    work = work_for(plan, KeyRing.parse(KeyRing.generate(utc_now())), prepared.pipeline.source.shown)
+    chunk = next(iter(prepared.source.chunks(plan.source_columns, max(rows, 1))), None)
+    names = tuple(column.name for column in plan.columns)
+    if chunk is None:
+        return Preview(names, tuple(column.treatment for column in plan.columns), (), (), 0)
+    treated = process(chunk, work)
+    held = {row.row for row in treated.quarantined}
+    usable = [row for row in range(chunk.raw.num_rows) if row not in held]
+    raw = chunk.raw.take(pa.array(usable, pa.int64()))
+    after = treated.rows
+    return Preview(
+        columns=names,
+        treatments=tuple(column.treatment for column in plan.columns),
+        before=tuple(
+            tuple(shape(raw.column(name)[index].as_py()) for name in names) for index in range(raw.num_rows)
+        ),
+        after=tuple(
+            tuple(
+                _shown(after.column(name)[index].as_py()) if name in after.column_names else "(dropped)"
+                for name in names
+            )
+            for index in range(after.num_rows)
+        ),
+        held=len(treated.quarantined),
+    )
+
+
+_SHAPES = {"Lu": "A", "Lt": "A", "N": "9", "L": "a", "M": "a"}
+
+
+def shape(value: object) -> str:
+    """A value's shape: ``anna@example.com`` becomes ``aaaa@aaaaaaa.aaa``. No letter and no digit is left."""
+    if value is None:
+        return "null"
+    return "".join(_shape_of(character) for character in str(value)) or '""'
+
+
+def _shape_of(character: str) -> str:
+    category = unicodedata.category(character)
+    found = _SHAPES.get(category) or _SHAPES.get(category[0])
+    if found:
+        return found
+    return character if character in " @.,;:-_/+()'\"#&" else "?"
+
+
+def _shown(value: object) -> str:
+    return "null" if value is None else str(value) or '""'
+
+
+__all__ = ["Anonymized", "Preview", "anonymize", "anonymize_file", "file_source", "preview"]

@@ -1,0 +1,201 @@
+"""From a project's files to a decided plan, and from the plan to opened parts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from veilflow.checks import open_checker
+from veilflow.config import (
+    NamesConfig,
+    PipelineConfig,
+    PolicyConfig,
+    SuiteConfig,
+    load_names,
+    load_pipeline,
+    load_policy,
+    load_suite,
+)
+from veilflow.errors import VeilError, raise_all
+from veilflow.keys import KeyRing, age_identity, digest
+from veilflow.model import DerivedKey, Plan, Secret, Source, SourceConfig, Target
+from veilflow.plan import Decision, decide
+from veilflow.run.chunk import Work
+from veilflow.secret_stores import open_store
+from veilflow.sources import open_source
+from veilflow.targets import open_target
+from veilflow.treatments import TREATMENTS
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A pipeline's files read and its columns decided; nothing is opened but the source's header and, for a
+    database, the target's schema. ``target`` is None if that could not be reached."""
+
+    project: Path
+    pipeline: PipelineConfig
+    names: NamesConfig
+    source: Source
+    decision: Decision
+    target: Target | None
+
+    def raise_errors(self) -> None:
+        """Raise what forbids this plan, all of it together."""
+        raise_all(self.decision.errors)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a run holds open: the target, and the work with its keys."""
+
+    target: Target
+    work: Work
+    recipient: str
+    key_versions: Mapping[str, int]
+    column_key_versions: Mapping[str, int]
+
+
+def prepare(project: Path, environment: str, name: str) -> Prepared:
+    """Read the pipeline's files, look at source and target, and decide every column.
+
+    Raises VeilError for files that cannot be read; what the plan itself forbids stands in ``decision.errors``.
+    """
+    pipeline, policy, suite, names = _load(project, environment, name)
+    source = open_source(_with_expected(pipeline.source, policy))
+    decision = decide(pipeline, policy, suite, names, source.schema(), environment, publish="transaction")
+    if decision.errors:
+        return Prepared(project, pipeline, names, source, decision, None)
+    try:
+        target = _target(project, pipeline, names, decision.plan)
+        publish = target.inspect()
+    except VeilError as error:
+        blocked = replace(decision, errors=(*decision.errors, *error.parts))
+        return Prepared(project, pipeline, names, source, blocked, None)
+    plan = replace(decision.plan, target=replace(decision.plan.target, publish=publish))
+    return Prepared(project, pipeline, names, source, replace(decision, plan=plan), target)
+
+
+def open_parts(prepared: Prepared, state_directory: Path) -> Opened:
+    """Open the key ring and derive what the plan needs; ``prepared`` must be free of errors."""
+    assert prepared.target is not None
+    plan = prepared.decision.plan
+    ring = KeyRing.parse(read_secret(prepared.project, prepared.names, plan.keyring).reveal())
+    recipient = age_identity(ring.derive("quarantine", plan.pipeline).value)[1]
+    work = work_for(plan, ring, prepared.pipeline.source.shown)
+    return Opened(
+        target=prepared.target,
+        work=work,
+        recipient=recipient,
+        key_versions={domain: key.version for domain, key in work.keys.items()},
+        column_key_versions={
+            column.name: work.keys[column.key_domain].version
+            for column in plan.columns
+            if column.key_domain and column.outcome == "load"
+        },
+    )
+
+
+def work_for(plan: Plan, ring: KeyRing, source: str) -> Work:
+    """The plan with its derived keys: the same for runs, previews and on-demand anonymisation."""
+    keys: dict[str, DerivedKey] = {}
+    for column in plan.columns:
+        uses = {use for step in column.steps if (use := TREATMENTS[step.treatment].use)}
+        for use in uses:
+            assert column.key_domain is not None
+            keys[column.key_domain] = ring.derive(use, column.key_domain)
+    fingerprint = ring.derive("fingerprint", plan.pipeline).value
+    checker = open_checker(plan.checks, plan.source_columns) if plan.checks else None
+    return Work(plan, keys, checker, lambda rows: digest(fingerprint, rows), source)
+
+
+def _load(
+    project: Path, environment: str, name: str
+) -> tuple[PipelineConfig, PolicyConfig, SuiteConfig | None, NamesConfig]:
+    """All four files; their errors are reported together."""
+    problems: list[VeilError] = []
+
+    def collect(load: Callable[[], T]) -> T | None:
+        try:
+            return load()
+        except VeilError as error:
+            problems.append(error)
+            return None
+
+    names = collect(lambda: load_names(project, environment))
+    pipeline = collect(lambda: load_pipeline(project, name, environment))
+    policy = suite = None
+    if pipeline is not None:
+        policy_name, suite_name = pipeline.policy, pipeline.expectations
+        policy = collect(lambda: load_policy(project, policy_name))
+        if suite_name is not None:
+            suite = collect(lambda: load_suite(project, suite_name))
+    raise_all(problems)
+    assert pipeline is not None and policy is not None and names is not None
+    return pipeline, policy, suite, names
+
+
+def _with_expected(source: SourceConfig, policy: PolicyConfig) -> SourceConfig:
+    """A source without a header learns from the rules which columns to expect."""
+    return replace(source, expected=tuple(dict.fromkeys([*policy.columns, *source.types])))
+
+
+# --- secrets -----------------------------------------------------------------------------
+
+
+def read_secret(project: Path, names: NamesConfig, name: str | None) -> Secret:
+    """Open a secret by its name in ``secrets/names.yaml``; there is no second place to look."""
+    if name is None or name not in names.secrets:
+        raise VeilError(
+            "VEIL220", "the project names no key ring" if name is None else f'there is no secret named "{name}"',
+            "add it to secrets/names.yaml; it has: " + (", ".join(sorted(names.secrets)) or "none"),
+        )  # fmt: skip
+    secret = names.secrets[name]
+    store = names.stores[secret.store]
+    try:
+        return open_store(store.kind, store.options, project).read(secret.path, secret.field)
+    except VeilError as error:
+        hint = error.hint if error.code != "VEIL221" else f"{error.hint}; `veil init` makes the key ring"
+        raise type(error)(error.code, f'secret "{name}": {error.problem}', hint, error.place) from None
+
+
+def _target(project: Path, pipeline: PipelineConfig, names: NamesConfig, plan: Plan) -> Target:
+    config = pipeline.target
+    return open_target(
+        kind=config.kind,
+        table=config.table,
+        mode=config.mode,
+        schema=plan.output_schema,
+        path=config.path,
+        url=None if config.connection is None else _connection_url(project, names, config.connection),
+        lock_directory=project / ".veil" / "locks",
+    )
+
+
+def _connection_url(project: Path, names: NamesConfig, name: str) -> Secret:
+    """The connection's URL with its credential: JSON with username and password, or the bare password."""
+    connection = names.connections[name]
+    if connection.credential is None:
+        return Secret(connection.url)
+    user, password = _login(read_secret(project, names, connection.credential).reveal())
+    parts = urlsplit(connection.url)
+    user = user or parts.username
+    host = parts.netloc.rpartition("@")[2]
+    login = quote(user or "", safe="") + ":" + quote(password, safe="")
+    return Secret(urlunsplit(parts._replace(netloc=f"{login}@{host}")))
+
+
+def _login(value: str) -> tuple[str | None, str]:
+    try:
+        document: Any = json.loads(value)
+    except ValueError:
+        return None, value
+    if isinstance(document, dict) and isinstance(document.get("password"), str):
+        user = document.get("username")
+        return (user if isinstance(user, str) else None), document["password"]
+    return None, value

@@ -1,0 +1,150 @@
+"""Reading, checking, treating and loading at the same time, with bounded queues between them."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, suppress
+from typing import Protocol
+
+from veilflow.errors import VeilError
+from veilflow.model import Chunk, Progress, QuarantinedRow, Receipt, Target, Writer
+from veilflow.run.chunk import Treated
+
+OnProgress = Callable[[Progress], None]
+
+
+class HoldsBack(Protocol):
+    """Where rows that fail go: the quarantine, or a refusal."""
+
+    def write(self, chunk: Chunk, rows: Sequence[QuarantinedRow]) -> None: ...
+
+
+class Interrupted(BaseException):
+    """A signal asked to stop; ``status`` is 128 + its number."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+def stage(
+    chunks: Callable[[], Iterable[Chunk]],
+    process: Callable[[Chunk], Treated],
+    quarantine: HoldsBack,
+    target: Target,
+    *,
+    deadline: float | None,
+    on_progress: OnProgress,
+) -> dict[int, Receipt]:
+    """Load every chunk that has no receipt yet; returns the receipts of all.
+
+    One thread reads, the target's writers each check, treat, quarantine and load. The first error stops all
+    of them between two chunks and is raised here; what is staged stays, so a retry goes on from there.
+    ``deadline`` is a ``time.monotonic()`` moment (VEIL312).
+    """
+    line = _Line(target.receipts(), deadline, on_progress)
+    threads = [threading.Thread(target=line.read, args=(chunks,), name="read")]
+    threads += [
+        threading.Thread(target=line.load, args=(target.writer, process, quarantine), name=f"load-{n}")
+        for n in range(target.parallel_writers)
+    ]
+    line.writers = target.parallel_writers
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.2)
+    except BaseException:
+        line.stop.set()
+        for thread in threads:
+            thread.join()
+        raise
+    if line.error:
+        raise line.error
+    return line.receipts
+
+
+class _Line:
+    """What the threads of one staging share."""
+
+    def __init__(self, receipts: dict[int, Receipt], deadline: float | None, on_progress: OnProgress) -> None:
+        self.receipts = dict(receipts)
+        self.stop = threading.Event()
+        self.error: BaseException | None = None
+        self.writers = 1
+        self._waiting: queue.Queue[Chunk | None] = queue.Queue(maxsize=2)
+        self._deadline, self._on_progress = deadline, on_progress
+        self._lock = threading.Lock()
+
+    def read(self, chunks: Callable[[], Iterable[Chunk]]) -> None:
+        try:
+            for chunk in chunks():
+                if chunk.number in self.receipts:
+                    continue
+                if not self._put(chunk):
+                    break
+            for _ in range(self.writers):
+                self._put(None)
+        except BaseException as error:
+            self._fail(error)
+
+    def load(
+        self,
+        writer: Callable[[], AbstractContextManager[Writer]],
+        process: Callable[[Chunk], Treated],
+        quarantine: HoldsBack,
+    ) -> None:
+        try:
+            with writer() as open_writer:
+                while (chunk := self._get()) is not None:
+                    treated = process(chunk)
+                    # Before the commit: a row that is neither loaded nor kept would be lost for good.
+                    if treated.quarantined:
+                        quarantine.write(chunk, treated.quarantined)
+                    open_writer.load(treated.rows, treated.receipt)
+                    self._done(treated.receipt)
+        except BaseException as error:
+            self._fail(error)
+
+    def _put(self, chunk: Chunk | None) -> bool:
+        while not self.stop.is_set():
+            self._in_time()
+            with suppress(queue.Full):
+                self._waiting.put(chunk, timeout=0.2)
+                return True
+        return False
+
+    def _get(self) -> Chunk | None:
+        while not self.stop.is_set():
+            with suppress(queue.Empty):
+                return self._waiting.get(timeout=0.2)
+        return None
+
+    def _in_time(self) -> None:
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            raise VeilError(
+                "VEIL312", "the run took longer than the pipeline's limits.timeout_seconds",
+                "raise the limit, or look with `veil runs show last` at what took so long",
+            )  # fmt: skip
+
+    def _done(self, receipt: Receipt) -> None:
+        with self._lock:
+            self.receipts[receipt.chunk] = receipt
+            done = self.receipts.values()
+            self._on_progress(
+                Progress(
+                    "stage",
+                    read=sum(one.read for one in done),
+                    quarantined=sum(one.quarantined for one in done),
+                    durable=sum(one.loaded for one in done),
+                )
+            )
+
+    def _fail(self, error: BaseException) -> None:
+        with self._lock:
+            self.error = self.error or error
+        self.stop.set()

@@ -1,0 +1,80 @@
+"""The gate before publishing: do the books balance, did the checks hold, is the input still the same?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from veilflow.errors import VeilError, raise_all
+from veilflow.model import Counts, FileIdentity, Plan, Receipt
+from veilflow.run.result import counts_of
+
+
+def verify(
+    plan: Plan,
+    receipts: Mapping[int, Receipt],
+    *,
+    staged_rows: int,
+    before: Sequence[FileIdentity],
+    after: Sequence[FileIdentity],
+    source: str,
+) -> None:
+    """Raise what forbids publishing: VEIL501, 502 (books), 306 (checks, limits), 309 (empty), 310 (changed)."""
+    counts = counts_of(receipts.values())
+    _books(counts, receipts, staged_rows)
+    if tuple(before) != tuple(after):
+        raise VeilError(
+            "VEIL310", f"{source} changed while it was read",
+            "let the file be written whole before the run, best by a rename, and run again",
+        )  # fmt: skip
+    if counts.read == 0 and not plan.allow_empty:
+        raise VeilError(
+            "VEIL309", f"{source} has no row",
+            "say `allow_empty: true` in the pipeline if an empty table is right",
+        )  # fmt: skip
+    raise_all([*_mostly(plan, receipts), *_limit(plan, counts)])
+
+
+def _books(counts: Counts, receipts: Mapping[int, Receipt], staged_rows: int) -> None:
+    if not counts.balance or set(receipts) != set(range(len(receipts))):
+        raise VeilError(
+            "VEIL501", f"{counts.read} rows were read, but {counts.loaded} loaded + {counts.quarantined} "
+            f"quarantined + {counts.filtered} filtered do not add up over {len(receipts)} chunks",
+            "this is a defect: please report it with `veil runs show last --json`",
+        )  # fmt: skip
+    if staged_rows != counts.loaded:
+        raise VeilError(
+            "VEIL502", f"the staging table holds {staged_rows} rows, the receipts say {counts.loaded}",
+            "somebody else writes to the staging, or this is a defect; run again and report it if it stays",
+        )  # fmt: skip
+
+
+def _mostly(plan: Plan, receipts: Mapping[int, Receipt]) -> list[VeilError]:
+    """``mostly`` is a share of the rows judged in the whole run, as Great Expectations defines it."""
+    problems = []
+    for number, check in enumerate(plan.checks):
+        evaluated = sum(receipt.evaluated.get(str(number), 0) for receipt in receipts.values())
+        failed = sum(receipt.failed.get(str(number), 0) for receipt in receipts.values())
+        if evaluated and (evaluated - failed) / evaluated < check.mostly:
+            problems.append(
+                VeilError(
+                    "VEIL306",
+                    f"{check.title}: {failed:,} of {evaluated:,} rows fail, "
+                    f"and the suite asks that at least {check.mostly * 100:g} % pass",
+                    "look at the rows' reasons with `veil runs show last`; repair the source, or lower `mostly`",
+                    check.place,
+                )
+            )
+    return problems
+
+
+def _limit(plan: Plan, counts: Counts) -> list[VeilError]:
+    if plan.max_quarantined is None or plan.max_quarantined.allows(counts.quarantined, counts.read):
+        return []
+    return [
+        VeilError(
+            "VEIL306",
+            f"{counts.quarantined:,} of {counts.read:,} rows are in quarantine, more than "
+            f"limits.max_quarantined ({plan.max_quarantined}) allows",
+            "repair the source, or raise the limit in the pipeline",
+        )
+    ]

@@ -1,0 +1,161 @@
+"""The record of runs in ``.veil/state.db``, and the lock that one run of a pipeline holds.
+
+Counts, hashes and timings only: no value of a row, no secret. ``.veil`` is made with mode 0700.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from veilflow.errors import VeilError
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+_SCHEMA = """
+create table if not exists runs (
+    run_id text primary key,
+    pipeline text not null,
+    status text not null,
+    started text not null,
+    source text not null,
+    result text not null,
+    plan text
+)
+"""
+
+
+def new_run_id(milliseconds: int | None = None) -> str:
+    """A ULID: 26 characters that sort by time (48 bits of milliseconds, 80 random bits)."""
+    moment = time.time_ns() // 1_000_000 if milliseconds is None else milliseconds
+    number = (moment << 80) | secrets.randbits(80)
+    return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def utc_now() -> str:
+    """The present moment as ISO 8601 in UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class State:
+    """The directory ``.veil`` of a project."""
+
+    def __init__(self, project: Path) -> None:
+        self.directory = project / ".veil"
+        try:
+            self.directory.mkdir(mode=0o700, exist_ok=True)
+            self._database = self.directory / "state.db"
+            self._database.touch(mode=0o600)
+            with self._connect() as connection:
+                connection.execute(_SCHEMA)
+        except (OSError, sqlite3.Error):
+            raise VeilError(
+                "VEIL101", "the project's directory .veil cannot be written",
+                "give the user that runs veil write access to the project, or free some space",
+            ) from None  # fmt: skip
+
+    @contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self._database, timeout=30)) as connection, connection:
+            connection.execute("pragma synchronous = full")
+            yield connection
+
+    def save(
+        self, result: Mapping[str, Any], source: str, plan: Mapping[str, Any] | None
+    ) -> None:
+        """Write a run's document (``veilflow/run/1``); ``source`` is the fingerprint of its input."""
+        with self._connect() as connection:
+            connection.execute(
+                "insert into runs values (?, ?, ?, ?, ?, ?, ?) on conflict (run_id) do update set "
+                "status = excluded.status, source = excluded.source, result = excluded.result, "
+                "plan = excluded.plan",
+                (
+                    result["run_id"], result["pipeline"], result["status"], result["started"], source,
+                    json.dumps(result), None if plan is None else json.dumps(plan),
+                ),
+            )  # fmt: skip
+
+    def unfinished(self, pipeline: str) -> list[tuple[dict[str, Any], str]]:
+        """Documents and source fingerprints of runs that still say ``running``, newest first.
+
+        Whoever holds the pipeline's lock knows that they are dead.
+        """
+        with self._connect() as connection:
+            rows = connection.execute(
+                "select result, source from runs where pipeline = ? and status = 'running' "
+                "order by run_id desc",
+                (pipeline,),
+            ).fetchall()
+        return [(json.loads(result), source) for result, source in rows]
+
+    def set_status(self, document: Mapping[str, Any], status: str) -> None:
+        """Close a run whose process is dead."""
+        changed = {**document, "status": status, "ended": utc_now()}
+        with self._connect() as connection:
+            connection.execute(
+                "update runs set status = ?, result = ? where run_id = ?",
+                (status, json.dumps(changed), document["run_id"]),
+            )
+
+    def runs(self, limit: int) -> list[dict[str, Any]]:
+        """The newest runs' documents, newest first."""
+        with self._connect() as connection:
+            rows = connection.execute("select result from runs order by run_id desc limit ?", (limit,))
+            return [json.loads(row[0]) for row in rows]
+
+    def run(self, run_id: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """A run's document and its plan's, by id, by a unique beginning of it, or ``last``."""
+        with self._connect() as connection:
+            if run_id == "last":
+                rows = connection.execute(
+                    "select result, plan from runs order by run_id desc limit 1"
+                ).fetchall()
+            else:
+                rows = connection.execute(
+                    "select result, plan from runs where substr(run_id, 1, ?) = ?",
+                    (len(run_id), run_id.upper()),
+                ).fetchall()
+        if len(rows) != 1:
+            raise VeilError(
+                "VEIL204", "no run has this id" if not rows else "several runs begin like this",
+                "`veil runs list` shows the runs of this project; `last` names the newest",
+            )  # fmt: skip
+        result, plan = rows[0]
+        return json.loads(result), None if plan is None else json.loads(plan)
+
+    @contextmanager
+    def lock(self, pipeline: str) -> Iterator[None]:
+        """Hold the pipeline's lock; the kernel gives it back when the process dies. VEIL308 if it is taken."""
+        locks = self.directory / "locks"
+        locks.mkdir(mode=0o700, exist_ok=True)
+        with (locks / f"{pipeline}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise VeilError(
+                    "VEIL308", f"another run of the pipeline {pipeline} is active",
+                    "wait until it has ended; `veil runs list` shows it",
+                ) from None  # fmt: skip
+            yield
+
+
+def source_fingerprint(files: object) -> str:
+    """The text by which a later run knows that its input is the same files (name, size, time)."""
+    return json.dumps(files, default=lambda value: [value.name, value.size, value.modified_ns])
+
+
+def peak_memory_bytes() -> int:
+    """The highest resident size of this process so far (Linux reports kibibytes, macOS bytes)."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if os.uname().sysname == "Darwin" else peak * 1024
