@@ -1,0 +1,125 @@
+"""Prefect's own server as a child: modes, secrets, and that it never outlives its parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from veilflow import prefect_server
+from veilflow.errors import VeilError
+from veilflow.model import Secret
+from veilflow.secret_stores import open_store
+
+pytestmark = pytest.mark.live
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from veilflow import prefect_server
+server = prefect_server.start(Path(sys.argv[1]))
+server.wait()
+assert "prefect" not in sys.modules
+print(server.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A `.veil` whose server is up, with this process's Prefect client pointed at it."""
+    path = tmp_path_factory.mktemp("project") / ".veil"
+    before = dict(os.environ)
+    server = prefect_server.start(path)
+    server.wait()
+    yield path
+    server.stop()
+    assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize("value", ["1e5", "true", '"quoted"', "pässwörd 密码 🔑", "line\nline\n", '{"a": 1}'])
+def test_a_secret_block_gives_back_exactly_what_was_stored(directory: Path, value: str) -> None:
+    """Prefect's own ``get`` would parse a secret that looks like JSON."""
+    store = open_store("prefect", {}, directory.parent)
+    name = f"secret-{abs(hash(value))}"
+    assert not store.exists(name)
+    store.write(name, Secret(value))
+    assert store.exists(name)
+    assert store.read(name, None).reveal() == value
+
+
+def test_a_block_is_never_replaced(directory: Path) -> None:
+    """A second write is refused and the first value stays."""
+    store = open_store("prefect", {}, directory.parent)
+    store.write("first", Secret("one"))
+    with pytest.raises(VeilError, match="VEIL220"):
+        store.write("first", Secret("two"))
+    assert store.read("first", None).reveal() == "one"
+
+
+def test_a_field_is_an_entry_of_the_object_in_the_block(directory: Path) -> None:
+    """A login block can hold user and password together."""
+    store = open_store("prefect", {}, directory.parent)
+    store.write("login", Secret('{"user": "u", "password": "007"}'))
+    assert store.read("login", "password").reveal() == "007"
+    with pytest.raises(VeilError, match="VEIL221"):
+        store.read("login", "token")
+
+
+def test_a_missing_block_is_named(directory: Path) -> None:
+    """The error says which block, with a code of its own."""
+    with pytest.raises(VeilError, match="VEIL221.*no-such-block"):
+        open_store("prefect", {}, directory.parent).read("no-such-block", None)
+
+
+def test_only_the_owner_can_read_what_the_server_keeps(directory: Path) -> None:
+    """Directories are 0700, the database and the key 0600; the secret and its key are not in clear in it."""
+    open_store("prefect", {}, directory.parent).write("marker", Secret("clear-marker-value"))
+    for path in [directory, *directory.rglob("*")]:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode == (0o700 if path.is_dir() else 0o600), path
+    kept = b"".join(file.read_bytes() for file in (directory / "prefect").iterdir())
+    key = (directory / "keys" / "prefect-encryption.key").read_bytes()
+    assert b"clear-marker-value" not in kept
+    assert key not in kept
+    assert os.environ["PREFECT_API_AUTH_STRING"].encode() not in kept
+
+
+def test_a_stranger_on_the_machine_is_rejected(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without this start's credential a block cannot be read, and the error does not say more."""
+    from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
+
+    with temporary_settings({PREFECT_API_AUTH_STRING: "veil:guess"}), pytest.raises(VeilError, match="VEIL403"):
+        open_store("prefect", {}, directory.parent).read("first", None)
+
+
+def test_the_server_ends_when_its_parent_is_killed(directory: Path, tmp_path: Path) -> None:
+    """Also by SIGKILL, which no parent can answer."""
+    root = str(Path(prefect_server.__file__).resolve().parents[1])
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path / ".veil")],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root},
+    ) as parent:  # fmt: skip
+        assert parent.stdout
+        child = int(parent.stdout.readline())
+        os.kill(parent.pid, signal.SIGKILL)
+        parent.wait()
+        end = time.monotonic() + 30
+        while _alive(child) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not _alive(child)
+
+
+def _alive(pid: int) -> bool:
+    """Whether the process runs; a zombie that nobody has collected yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
