@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from veilflow import prefect_server
 from veilflow.errors import VeilError
 from veilflow.model import Secret
@@ -36,12 +35,12 @@ time.sleep(600)
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A `.veil` whose server is up, with this process's Prefect client pointed at it."""
     path = tmp_path_factory.mktemp("project") / ".veil"
-    before = dict(os.environ)
+    before = _environment()
     server = prefect_server.start(path)
     server.wait()
     yield path
     server.stop()
-    assert dict(os.environ) == before
+    assert _environment() == before
 
 
 @pytest.mark.parametrize("value", ["1e5", "true", '"quoted"', "pässwörd 密码 🔑", "line\nline\n", '{"a": 1}'])
@@ -96,7 +95,10 @@ def test_a_stranger_on_the_machine_is_rejected(directory: Path, monkeypatch: pyt
     """Without this start's credential a block cannot be read, and the error does not say more."""
     from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
 
-    with temporary_settings({PREFECT_API_AUTH_STRING: "veil:guess"}), pytest.raises(VeilError, match="VEIL403"):
+    with (
+        temporary_settings({PREFECT_API_AUTH_STRING: "veil:guess"}),
+        pytest.raises(VeilError, match="VEIL403"),
+    ):
         open_store("prefect", {}, directory.parent).read("first", None)
 
 
@@ -115,6 +117,10 @@ def test_the_server_ends_when_its_parent_is_killed(directory: Path, tmp_path: Pa
         while _alive(child) and time.monotonic() < end:
             time.sleep(0.05)
         assert not _alive(child)
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
 
 
 def _alive(pid: int) -> bool:

@@ -1,0 +1,205 @@
+"""The flow: one run of one pipeline, under its own name in Prefect, with its counts as artifacts."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
+from prefect.events.worker import EventsWorker
+from prefect.exceptions import TerminationSignal
+from prefect.logging import get_run_logger
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+from veilflow.config import find_project, settings
+from veilflow.errors import VeilError
+from veilflow.flows.steps import as_task
+from veilflow.model import RunResult
+from veilflow.run import Interrupted, OnProgress, Request, execute
+
+HEARTBEAT_VARIABLE = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
+
+
+@dataclass(slots=True)
+class _Caller:
+    """What ``run_with_prefect`` hands into the flow beside its parameters, and gets back whatever happens."""
+
+    request: Request
+    on_progress: OnProgress | None
+    result: RunResult | None = None
+
+
+_CALLER: ContextVar[_Caller | None] = ContextVar("veilflow_caller", default=None)
+
+
+@flow(
+    name="veilflow-pipeline", flow_run_name="{pipeline}", persist_result=False, validate_parameters=True,
+    log_prints=False, retries=0,
+)  # fmt: skip
+def run_pipeline(pipeline: str, project: str | None = None, environment: str | None = None) -> RunResult:
+    """Run a pipeline as a flow, or as a subflow of the caller's flow.
+
+    ``project`` is the project's directory (default: the working directory or above), ``environment`` defaults to
+    VEIL_ENV. Returns the result of a run that succeeded and raises VeilError with the codes of any other.
+    """
+    caller = _CALLER.get()
+    _CALLER.set(None)
+    request = caller.request if caller else _request(pipeline, project, environment)
+    result = execute(
+        request, call=as_task, orchestrator="prefect", on_progress=caller.on_progress if caller else None
+    )
+    if caller:
+        caller.result = result
+    _tell(result)
+    if result.status == "interrupted":
+        # Prefect asked for the end of a deployed run, and has to see that it came, to call it cancelled.
+        raise (
+            Interrupted(result.exit_status) if caller else TerminationSignal(max(result.exit_status - 128, 0))
+        )
+    if result.status != "succeeded":
+        raise _failure(result)
+    return result
+
+
+def run_with_prefect(request: Request, on_progress: OnProgress | None = None) -> RunResult:
+    """Run a pipeline as a flow and return its result however it ended; the flow's state in Prefect says the same.
+
+    VEIL403 if Prefect's server fails before the run began; ``Interrupted`` if a signal ended it without a result.
+    """
+    caller = _Caller(request, on_progress)
+    token = _CALLER.set(caller)
+    try:
+        with _quick():
+            run_pipeline(request.pipeline, str(request.project), request.environment)
+    except (VeilError, Interrupted) as error:
+        if caller.result is None:
+            raise error from None
+    except TerminationSignal as ended:
+        if caller.result is None:
+            raise Interrupted(128 + ended.signal) from None
+    except Exception as error:  # noqa: BLE001  # the run is over, or never began: neither may show Prefect's text
+        if caller.result is None:
+            raise VeilError(
+                "VEIL403", f"Prefect's server did not take the run ({type(error).__name__})",
+                "check PREFECT_API_URL and the server's log, or use `veil run --direct`",
+            ) from None  # fmt: skip
+    finally:
+        _CALLER.reset(token)
+        _send_what_waits()
+    assert caller.result is not None
+    return caller.result
+
+
+def _request(pipeline: str, project: str | None, environment: str | None) -> Request:
+    directory = find_project(Path(project) if project else None)
+    return Request(directory, environment or settings().environment, pipeline)
+
+
+@contextmanager
+def _quick() -> Iterator[None]:
+    """Without Prefect's heartbeat, whose thread costs a second at the end, unless the user asked for it."""
+    if HEARTBEAT_VARIABLE in os.environ:
+        yield
+        return
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield
+
+
+def _failure(result: RunResult) -> VeilError:
+    """The error that Prefect stores: codes only."""
+    codes = tuple(dict.fromkeys(error.code for error in result.errors))
+    return VeilError(
+        codes[0] if codes else "VEIL100",
+        f"the run {result.run_id} of {result.pipeline} was {result.status}: {', '.join(codes) or 'no error recorded'}",
+        f"veil report {result.run_id} tells more; nothing was published unless it says so",
+    )
+
+
+def _tell(result: RunResult) -> None:
+    """Name, tags, log line and artifacts of the flow run. The run has ended: none of this can fail it."""
+    logger = get_run_logger()
+    counts = result.counts
+    logger.info(
+        "run=%s pipeline=%s status=%s read=%d loaded=%d quarantined=%d filtered=%d",
+        result.run_id, result.pipeline, result.status, counts.read, counts.loaded, counts.quarantined, counts.filtered,
+    )  # fmt: skip
+    try:
+        _name_and_tag(result)
+        _publish_artifacts(result)
+    except Exception as error:  # noqa: BLE001  # any of Prefect's or httpx's; their text may quote the request
+        logger.warning("the run's name or artifacts were not stored (%s)", type(error).__name__)
+
+
+def _name_and_tag(result: RunResult) -> None:
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return
+    tags = {
+        *context.flow_run.tags, "veilflow", f"pipeline:{result.pipeline}", f"environment:{result.environment}",
+        f"status:{result.status}",
+    }  # fmt: skip
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(
+            context.flow_run.id, name=f"{result.pipeline}-{result.run_id}", tags=sorted(tags)
+        )
+
+
+def _publish_artifacts(result: RunResult) -> None:
+    key = re.sub(r"[^a-z0-9]+", "-", f"veilflow-{result.pipeline}".lower()).strip("-")
+    create_table_artifact(
+        [_row(result)], key=f"{key}-counts", description=f"Counts of run {result.run_id}", _sync=True
+    )  # type: ignore[call-arg]
+    create_markdown_artifact(
+        markdown(result), key=f"{key}-run", description=f"Run {result.run_id}", _sync=True
+    )  # type: ignore[call-arg]
+
+
+def _row(result: RunResult) -> dict[str, str | int]:
+    counts = result.counts
+    return {
+        "run": result.run_id, "status": result.status, "read": counts.read, "loaded": counts.loaded,
+        "quarantined": counts.quarantined, "filtered": counts.filtered,
+    }  # fmt: skip
+
+
+def markdown(result: RunResult) -> str:
+    """The run as a page: status, counts, what was held back and why, errors. Names and numbers only."""
+    counts = result.counts
+    lines = [
+        f"# {result.pipeline}: {result.status}",
+        "",
+        f"{counts.read:,} read · {counts.loaded:,} loaded · "
+        + f"{counts.quarantined:,} quarantined · {counts.filtered:,} filtered",
+        "",
+        f"Run `{result.run_id}`, environment `{result.environment}`, {result.mode} into "
+        + f"`{result.target_table or 'no target'}`.",
+    ]
+    if result.quarantine:
+        lines += ["", "| rows | column | check | reason |", "|---|---|---|---|"]
+        lines += [
+            f"| {held.rows:,} | {_cell(held.column)} | {_cell(held.expectation)} | {_cell(held.reason)} |"
+            for held in result.quarantine
+        ]
+    if result.errors:
+        codes = ", ".join(dict.fromkeys(error.code for error in result.errors))
+        lines += ["", f"Errors: {codes} (`veil explain CODE`)"]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str | None) -> str:
+    return (text or "").replace("|", "\\|").replace("\n", " ")
+
+
+def _send_what_waits() -> None:
+    """Send log lines and task states that Prefect keeps in the background: the server may end next."""
+    APILogWorker.drain_all(timeout=10)
+    EventsWorker.drain_all(timeout=10)
