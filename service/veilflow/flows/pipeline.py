@@ -54,9 +54,7 @@ def run_pipeline(pipeline: str, project: str | None = None, environment: str | N
     caller = _CALLER.get()
     _CALLER.set(None)
     request = caller.request if caller else _request(pipeline, project, environment)
-    result = execute(
-        request, call=as_task, orchestrator="prefect", on_progress=caller.on_progress if caller else None
-    )
+    result = _carry_out(request, caller.on_progress if caller else None)
     if caller:
         caller.result = result
     _tell(result)
@@ -97,6 +95,18 @@ def run_with_prefect(request: Request, on_progress: OnProgress | None = None) ->
         _send_what_waits()
     assert caller.result is not None
     return caller.result
+
+
+def _carry_out(request: Request, on_progress: OnProgress | None) -> RunResult:
+    try:
+        return execute(request, call=as_task, orchestrator="prefect", on_progress=on_progress)
+    except VeilError:
+        raise
+    except Exception as error:  # noqa: BLE001  # Prefect stores and pickles what leaves a flow: never a foreign text
+        raise VeilError(
+            "VEIL100", f"a defect in Veilflow ({type(error).__name__} around the steps)",
+            "please report it with the version and the command; the error's text is not shown, it may carry data",
+        ) from None  # fmt: skip
 
 
 def _request(pipeline: str, project: str | None, environment: str | None) -> Request:

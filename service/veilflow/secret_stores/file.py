@@ -60,13 +60,13 @@ class FileStore:
         try:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _create_durably(file, value.reveal().encode("utf-8"))
-        except FileExistsError:
-            raise VeilError(
-                "VEIL220",
-                f"the secret file {path} exists already",
-                "it is never replaced; move it away first",
-            ) from None
         except OSError as error:
+            if isinstance(error, FileExistsError) and self.exists(path):
+                raise VeilError(
+                    "VEIL220",
+                    f"the secret file {path} exists already",
+                    "it is never replaced; move it away first",
+                ) from None
             raise VeilError(
                 "VEIL101",
                 f"the secret file {path} cannot be written ({error.strerror})",

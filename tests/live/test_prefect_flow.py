@@ -1,0 +1,194 @@
+"""Runs as Prefect flows against a real server, and a schedule that a real process worker carries out."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from veilflow import prefect_server
+from veilflow.errors import PassingFault, VeilError
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import FlowRun
+
+pytestmark = pytest.mark.live
+
+MARKER = "marker-value-7f3a"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Prefect's home, with its server up."""
+    path = tmp_path_factory.mktemp("prefect") / ".veil"
+    server = prefect_server.start(path)
+    server.wait()
+    yield path / "prefect"
+    server.stop()
+
+
+@pytest.fixture
+def client(home: Path) -> Iterator[SyncPrefectClient]:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as opened:
+        yield opened
+
+
+def request_for(directory: Path) -> Any:
+    from veilflow.run import Request
+
+    return Request(directory, "dev", "people")
+
+
+def newest_run(client: SyncPrefectClient) -> FlowRun:
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    return client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1)[0]
+
+
+def test_a_run_shows_in_prefect_with_its_name_tags_steps_and_counts(
+    client: SyncPrefectClient, project: Any
+) -> None:
+    """What a person looks for in Prefect's pages."""
+    from veilflow.flows import run_with_prefect
+
+    result = run_with_prefect(request_for(project.directory))
+    assert result.status == "succeeded"
+    assert result.orchestrator == "prefect"
+    run = newest_run(client)
+    assert run.name == f"people-{result.run_id}"
+    assert run.state_name == "Completed"
+    assert {"veilflow", "pipeline:people", "environment:dev", "status:succeeded"} <= set(run.tags)
+    kinds = {artifact.type for artifact in client.read_artifacts() if artifact.flow_run_id == run.id}
+    assert {"table", "markdown"} <= kinds
+    steps = {task.name for task in client.read_task_runs() if task.flow_run_id == run.id}
+    assert {"plan", "report"} <= steps
+
+
+def test_a_refused_run_fails_in_prefect_and_still_gives_its_result(
+    client: SyncPrefectClient, project: Any
+) -> None:
+    """The command line needs the result, Prefect the state; its message holds codes only."""
+    from veilflow.flows import run_pipeline, run_with_prefect
+
+    policy = (project.directory / "policies/people.yaml").read_text()
+    project.write("policies/people.yaml", "\n".join(policy.splitlines()[:-1]) + "\n")
+    result = run_with_prefect(request_for(project.directory))
+    assert result.status == "refused"
+    run = newest_run(client)
+    assert run.state_name == "Failed"
+    assert run.state is not None
+    assert "VEIL301" in (run.state.message or "")
+    with pytest.raises(VeilError, match="VEIL301"):
+        run_pipeline("people", str(project.directory), "dev")
+
+
+def test_a_users_flow_gets_the_typed_result_of_a_subflow(client: SyncPrefectClient, project: Any) -> None:
+    """``run_pipeline`` can be a part of somebody's own flow."""
+    from prefect import flow
+    from veilflow.flows import run_pipeline
+
+    @flow(persist_result=False)
+    def nightly() -> int:
+        return run_pipeline("people", str(project.directory), "dev").counts.loaded
+
+    assert nightly() == 3
+
+
+def with_steps(monkeypatch: pytest.MonkeyPatch, step: Callable[[], Any]) -> None:
+    """Replace the run by one step, so that only its treatment by Prefect is seen."""
+    from veilflow.flows import pipeline
+
+    def execute(_request: Any, *, call: Any, **_others: Any) -> Any:
+        return call("stage", step)
+
+    monkeypatch.setattr(pipeline, "execute", execute)
+
+
+def test_only_a_passing_fault_is_tried_again(
+    client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lost connection is worth a second try, a refusal never."""
+    from veilflow.flows import run_with_prefect
+
+    tries: list[str] = []
+
+    def refuse() -> None:
+        tries.append("refuse")
+        raise VeilError("VEIL301", "a column that no rule covers", "add a rule")
+
+    def lose() -> None:
+        tries.append("lose")
+        if tries.count("lose") == 1:
+            raise PassingFault("VEIL401", "the connection was lost", "try again")
+        refuse()
+
+    with_steps(monkeypatch, lose)
+    with pytest.raises(VeilError, match="VEIL301"):
+        run_with_prefect(request_for(Path()))
+    assert tries == ["lose", "lose", "refuse"]
+
+
+def test_the_text_of_a_foreign_exception_reaches_neither_the_caller_nor_prefect(
+    client: SyncPrefectClient, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver's error may quote a row: only the type's name is told."""
+    from veilflow.flows import run_with_prefect
+
+    def break_down() -> None:
+        raise ValueError(MARKER)
+
+    with_steps(monkeypatch, break_down)
+    with pytest.raises(VeilError, match="VEIL100.*ValueError") as caught:
+        run_with_prefect(request_for(Path()))
+    assert MARKER not in str(caught.value)
+    kept = b"".join(file.read_bytes() for file in home.rglob("*") if file.is_file())
+    assert b"ValueError" in kept
+    assert MARKER.encode() not in kept
+
+
+def test_a_deployment_is_run_by_a_process_worker(client: SyncPrefectClient, project: Any) -> None:
+    """``prefect worker`` in another process runs the pipeline from its registration alone."""
+    from veilflow.flows import deploy
+
+    name = deploy("people", project.directory, "dev", "0 2 * * *", "veilflow-test")
+    assert deploy("people", project.directory, "dev", "0 2 * * *", "veilflow-test") == name
+    deployment = client.read_deployment_by_name(name)
+    assert [str(entry.schedule.cron) for entry in deployment.schedules] == ["0 2 * * *"]  # type: ignore[union-attr]
+    run = client.create_flow_run_from_deployment(deployment.id)
+    worker = subprocess.run(
+        [sys.executable, "-m", "prefect", "worker", "start", "--pool", "veilflow-test", "--type", "process", "--run-once"],
+        env=worker_environment(), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    ended = client.read_flow_run(run.id)
+    assert ended.state_name == "Completed", worker.stderr[-2000:]
+    assert ended.name.startswith("people-")
+
+
+def test_a_schedule_without_a_server_or_a_readable_cron_line_is_refused(
+    client: SyncPrefectClient, project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect would start a server of its own, and the schedule would end with it."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from veilflow.flows import deploy
+
+    with pytest.raises(VeilError, match="VEIL202"):
+        deploy("people", project.directory, "dev", "at two", "veilflow-test")
+    with temporary_settings({PREFECT_API_URL: None}), pytest.raises(VeilError, match="VEIL403"):
+        deploy("people", project.directory, "dev", "0 2 * * *", "veilflow-test")
+
+
+def worker_environment() -> dict[str, str]:
+    """This process's, with the package found also where it is not installed."""
+    import os
+
+    import veilflow
+
+    root = str(Path(veilflow.__file__).resolve().parents[1])
+    path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), root]))
+    return {**os.environ, "PYTHONPATH": path}

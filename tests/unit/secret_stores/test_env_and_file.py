@@ -1,0 +1,153 @@
+"""Environment and file stores: what is missing, empty or open to everybody is refused by name."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from veilflow.errors import VeilError
+from veilflow.model import Secret
+from veilflow.secret_stores import KINDS, EnvStore, FileStore, open_store
+
+MARKER = "marker-value-7f3a"
+
+
+def refusal(code: str) -> pytest.RaisesExc[VeilError]:
+    """An expected VeilError of that code whose text holds no secret."""
+    return pytest.RaisesExc(VeilError, check=lambda error: error.code == code and MARKER not in str(error))
+
+
+def private(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    path.chmod(0o600)
+    return path
+
+
+def test_an_unknown_kind_names_the_nearest_one(tmp_path: Path) -> None:
+    """A misspelt kind is answered with the right one."""
+    with pytest.raises(VeilError, match="did you mean prefect") as caught:
+        open_store("perfect", {}, tmp_path)
+    assert caught.value.code == "VEIL220"
+
+
+def test_an_option_that_a_store_does_not_take_is_refused(tmp_path: Path) -> None:
+    """A silently dropped option could be a protection."""
+    with refusal("VEIL201"):
+        open_store("file", {"kind": "file", "mode": "0644"}, tmp_path)
+
+
+def test_there_are_three_kinds() -> None:
+    """The kinds that the documentation lists."""
+    assert set(KINDS) == {"env", "file", "prefect"}
+
+
+def test_an_environment_variable_is_read_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No trimming and no parsing."""
+    monkeypatch.setenv("VEIL_TEST_SECRET", " 1e5\n")
+    assert EnvStore().exists("VEIL_TEST_SECRET")
+    assert EnvStore().read("VEIL_TEST_SECRET", None).reveal() == " 1e5\n"
+
+
+def test_an_environment_variable_that_is_missing_or_empty_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two faults have codes of their own."""
+    monkeypatch.delenv("VEIL_TEST_SECRET", raising=False)
+    with refusal("VEIL221"):
+        EnvStore().read("VEIL_TEST_SECRET", None)
+    monkeypatch.setenv("VEIL_TEST_SECRET", "")
+    with refusal("VEIL222"):
+        EnvStore().read("VEIL_TEST_SECRET", None)
+
+
+def test_a_field_of_a_variable_or_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither has fields, and a key that is ignored would be a mistake unseen."""
+    monkeypatch.setenv("VEIL_TEST_SECRET", MARKER)
+    private(tmp_path / "secret", MARKER.encode())
+    with refusal("VEIL222"):
+        EnvStore().read("VEIL_TEST_SECRET", "password")
+    with refusal("VEIL222"):
+        FileStore(tmp_path).read("secret", "password")
+
+
+def test_the_environment_cannot_be_written() -> None:
+    """What is set in a process is gone with it."""
+    with refusal("VEIL220"):
+        EnvStore().write("VEIL_TEST_SECRET", Secret(MARKER))
+
+
+@pytest.mark.parametrize(
+    ("content", "value"),
+    [
+        (b"plain", "plain"),
+        (b"line\n", "line"),
+        (b"dos\r\n", "dos"),
+        (b"two\n\n", "two\n"),
+        (b" blanks \n", " blanks "),
+        ("密码".encode(), "密码"),
+    ],
+)
+def test_one_trailing_line_end_of_a_file_is_not_the_secret(
+    tmp_path: Path, content: bytes, value: str
+) -> None:
+    """Editors add it; everything else belongs to the secret."""
+    private(tmp_path / "secret", content)
+    assert FileStore(tmp_path).read("secret", None).reveal() == value
+
+
+def test_a_path_may_be_absolute(tmp_path: Path) -> None:
+    """Container platforms mount secrets outside the project."""
+    file = private(tmp_path / "secret", b"x")
+    assert FileStore(tmp_path / "elsewhere").read(str(file), None).reveal() == "x"
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe" + MARKER.encode()])
+def test_an_empty_or_undecodable_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    """An empty key must never become a key."""
+    private(tmp_path / "secret", content)
+    with refusal("VEIL222"):
+        FileStore(tmp_path).read("secret", None)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """The path stands in the error as it was written."""
+    with pytest.raises(VeilError, match="keys/none") as caught:
+        FileStore(tmp_path).read("keys/none", None)
+    assert caught.value.code == "VEIL221"
+
+
+def test_a_file_that_everybody_can_read_is_refused(tmp_path: Path) -> None:
+    """The group may read it, as mounted secrets need; others may not."""
+    file = private(tmp_path / "secret", MARKER.encode())
+    file.chmod(0o440)
+    assert FileStore(tmp_path).read("secret", None).reveal() == MARKER
+    file.chmod(0o604)
+    with refusal("VEIL222"):
+        FileStore(tmp_path).read("secret", None)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["directory", "pipe"])
+def test_what_is_not_a_file_is_refused_without_waiting(tmp_path: Path, make: object) -> None:
+    """A pipe without a writer would hang."""
+    assert callable(make)
+    make(tmp_path / "secret")
+    with pytest.raises(VeilError) as caught:
+        FileStore(tmp_path).read("secret", None)
+    assert caught.value.code in {"VEIL222", "VEIL404"}
+
+
+def test_a_written_file_is_private_and_complete(tmp_path: Path) -> None:
+    """Mode 0600, its directory 0700, and no draft left beside it."""
+    store = FileStore(tmp_path)
+    store.write("keys/ring.json", Secret(MARKER))
+    file = tmp_path / "keys" / "ring.json"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    """A file stands where the directory should be."""
+    private(tmp_path / "keys", b"x")
+    with refusal("VEIL101"):
+        FileStore(tmp_path).write("keys/ring.json", Secret(MARKER))
