@@ -1,0 +1,55 @@
+"""Where batches come from: one file per kind, each a ``model.Source``.
+
+To add a kind: a file with a class that has ``schema``, ``files`` and ``chunks``, and a line in ``_KINDS``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from veilflow.errors import VeilError
+from veilflow.model import Source, SourceConfig
+
+KINDS = ("csv", "jsonl", "json", "parquet")
+_ENDINGS = {
+    ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json",
+    ".parquet": "parquet", ".pq": "parquet",
+}  # fmt: skip
+
+__all__ = ["KINDS", "frame_source", "kind_of", "open_source"]
+
+
+def kind_of(path: Path) -> str:
+    """The kind that a file's ending tells (``people.csv.gz`` is csv). VEIL202 if none does."""
+    name = path.with_suffix("") if path.suffix == ".gz" else path
+    if name.suffix.lower() not in _ENDINGS:
+        raise VeilError(
+            "VEIL202", f"the ending of {path.name} tells no kind", "known endings: " + ", ".join(sorted(_ENDINGS))
+        )
+    return _ENDINGS[name.suffix.lower()]
+
+
+def open_source(config: SourceConfig) -> Source:
+    """The source of a pipeline; opens nothing yet."""
+    if config.kind == "csv":
+        from veilflow.sources.csv_file import CsvSource
+
+        return CsvSource(config)
+    if config.kind in ("jsonl", "json"):
+        from veilflow.sources.json_file import JsonSource
+
+        return JsonSource(config)
+    if config.kind == "parquet":
+        from veilflow.sources.parquet import ParquetSource
+
+        return ParquetSource(config)
+    raise VeilError("VEIL202", f'there is no source of kind "{config.kind}"', "there are: " + ", ".join(KINDS), config.place)
+
+
+def frame_source(table: pa.Table) -> Source:
+    """A table in memory as a source."""
+    from veilflow.sources.frame import FrameSource
+
+    return FrameSource(table)

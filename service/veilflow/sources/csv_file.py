@@ -1,0 +1,187 @@
+"""CSV as a bounded stream: everything is read as bytes and cast later, so a bad cell costs a row and not a block."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pcsv
+
+from veilflow.errors import VeilError
+from veilflow.model import TEXT, Chunk, FileIdentity, RejectedRow, SourceColumn, SourceConfig, SourceSchema
+from veilflow.sources.files import column_names, identity, open_utf8, unreadable
+from veilflow.sources.rows import rechunk
+
+_BLOCK_BYTES = 2 << 20
+_HEADER_BYTES = 1 << 20
+
+
+class CsvSource:
+    """One CSV file."""
+
+    def __init__(self, config: SourceConfig) -> None:
+        self._config = config
+
+    def files(self) -> tuple[FileIdentity, ...]:
+        return (identity(self._config),)
+
+    def schema(self) -> SourceSchema:
+        return SourceSchema(
+            tuple(SourceColumn(name, self._config.types.get(name, TEXT)) for name in self._header())
+        )
+
+    def _header(self) -> tuple[str, ...]:
+        """The first line that is not blank, read by Python's csv module."""
+        config = self._config
+        with open_utf8(config) as file:
+            head = _read_up_to(file, _HEADER_BYTES)
+        if not head.strip():
+            raise VeilError("VEIL211", f"{config.shown} is empty", "it needs at least a header", config.place)
+        try:
+            text = head.decode("utf-8", "strict" if len(head) < _HEADER_BYTES else "ignore")
+        except UnicodeDecodeError as error:
+            text = head[: error.start].decode("utf-8")
+            if "\n" not in text and "\r" not in text:
+                raise VeilError(
+                    "VEIL212", f"the header of {config.shown} is not {config.encoding}",
+                    "name the file's encoding in the pipeline's source", config.place,
+                ) from None  # fmt: skip
+        rows = csv.reader(
+            io.StringIO(text, newline=""), delimiter=config.delimiter, quotechar=config.quote, skipinitialspace=config.trim
+        )
+        try:
+            first = next((row for row in rows if row), [])
+        except csv.Error:
+            first = []
+        return column_names(first or [""], config)
+
+    def chunks(self, columns: Sequence[SourceColumn], chunk_rows: int) -> Iterator[Chunk]:
+        """See ``model.Source``."""
+        names = self._header()
+        yield from rechunk(self._batches(names), columns, chunk_rows)
+
+    def _batches(self, names: tuple[str, ...]) -> Iterator[tuple[pa.RecordBatch, np.ndarray, list[RejectedRow]]]:  # type: ignore[type-arg]
+        """Batches of text with each row's position, and the rows that were rejected up to there."""
+        ragged: list[tuple[int | None, bytes, int]] = []
+
+        def reject(row: pcsv.InvalidRow) -> str:
+            ragged.append((row.number, row.text.encode("utf-8", "surrogateescape"), row.actual_columns))
+            return "skip"
+
+        position = 0
+        try:
+            with open_utf8(self._config) as file:
+                reader = pcsv.open_csv(pa.PythonFile(file, mode="r"), *self._options(names, reject))
+                for batch in reader:
+                    taken, ragged[:] = list(ragged), []
+                    yield self._place(batch, taken, position, names)
+                    position += batch.num_rows + len(taken)
+        except (pa.ArrowInvalid, pa.ArrowKeyError, OSError, EOFError):
+            # Arrow's text may quote the row.
+            raise VeilError(
+                "VEIL210", f"{self._config.shown} cannot be read as CSV after row {position}",
+                "check delimiter, quote and encoding in the pipeline's source; an open quote swallows the rest of a file",
+                self._config.place,
+            ) from None  # fmt: skip
+        if ragged:
+            empty = pa.RecordBatch.from_arrays([pa.array([], pa.string())] * len(names), names=list(names))
+            yield self._place(empty, ragged, position, names)
+
+    def _options(self, names: tuple[str, ...], reject: object) -> tuple[object, object, object]:
+        config = self._config
+        return (
+            pcsv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False, column_names=list(names), skip_rows_after_names=1),
+            pcsv.ParseOptions(
+                delimiter=config.delimiter, quote_char=config.quote or False, newlines_in_values=True,
+                invalid_row_handler=reject,
+            ),
+            pcsv.ConvertOptions(
+                column_types={name: pa.binary() for name in names},
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+                null_values=list(config.null_values),
+            ),
+        )  # fmt: skip
+
+    def _place(
+        self, batch: pa.RecordBatch, ragged: list[tuple[int | None, bytes, int]], position: int, names: tuple[str, ...]
+    ) -> tuple[pa.RecordBatch, np.ndarray, list[RejectedRow]]:  # type: ignore[type-arg]
+        total = batch.num_rows + len(ragged)
+        taken = np.array([_index(number, position, total) for number, _text, _columns in ragged], dtype=np.int64)
+        positions = np.setdiff1d(np.arange(position, position + total, dtype=np.int64), taken)
+        if len(positions) != batch.num_rows:
+            raise unreadable(self._config)
+        rejected = [
+            RejectedRow(int(at), f"has {count} fields, the header {len(names)}", text)
+            for at, (_number, text, count) in zip(taken, ragged, strict=True)
+        ]
+        bad = _unreadable_rows(batch)
+        if bad is not None:
+            rejected += [
+                RejectedRow(int(positions[row]), reason, _raw_text(batch, row, self._config.delimiter))
+                for row, reason in bad.items()
+            ]
+            keep = np.ones(batch.num_rows, dtype=bool)
+            keep[list(bad)] = False
+            batch, positions = batch.filter(pa.array(keep)), positions[keep]
+        columns = [self._text(column) for column in batch.columns]
+        rejected.sort(key=lambda row: row.position)
+        return pa.RecordBatch.from_arrays(columns, names=list(names)), positions, rejected
+
+    def _text(self, column: pa.Array) -> pa.Array:
+        text = column.cast(pa.string())
+        if not self._config.trim:
+            return text
+        text = pc.utf8_trim_whitespace(text)
+        if not self._config.null_values:
+            return text
+        null = pc.is_in(text, value_set=pa.array(self._config.null_values, pa.string()))
+        return pc.if_else(null, pa.scalar(None, pa.string()), text) if pc.any(null).as_py() else text
+
+
+def _index(number: int | None, position: int, total: int) -> int:
+    """A ragged row's position: Arrow counts rows from 1 and the header is row 1."""
+    found = position if number is None else number - 2
+    if not position <= found < position + total:
+        raise pa.ArrowInvalid
+    return found
+
+
+def _unreadable_rows(batch: pa.RecordBatch) -> dict[int, str] | None:
+    """Rows with bytes that are no UTF-8, or with a NUL byte; None in the common case that there are none."""
+    found: dict[int, str] = {}
+    for column in batch.columns:
+        try:
+            text = column.cast(pa.string())
+        except pa.ArrowInvalid:
+            for row, value in enumerate(column.to_pylist()):
+                if value is not None and not _decodes(value):
+                    found[row] = "has bytes that its encoding does not allow"
+                elif value is not None and b"\0" in value:
+                    found.setdefault(row, "has a NUL byte")
+            continue
+        data = text.buffers()[2]
+        if data is not None and b"\0" in memoryview(data).tobytes():
+            for row in np.flatnonzero(pc.fill_null(pc.match_substring(text, "\0"), False).to_numpy(zero_copy_only=False)):
+                found.setdefault(int(row), "has a NUL byte")
+    return dict(sorted(found.items())) or None
+
+
+def _decodes(value: bytes) -> bool:
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _raw_text(batch: pa.RecordBatch, row: int, delimiter: str) -> bytes:
+    return delimiter.encode().join(column[row].as_py() or b"" for column in batch.columns)
+
+
+def _read_up_to(file: io.RawIOBase, size: int) -> bytes:
+    return file.read(size) or b""

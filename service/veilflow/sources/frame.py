@@ -1,0 +1,38 @@
+"""A table in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from veilflow.model import Chunk, FileIdentity, SourceColumn, SourceConfig, SourceSchema
+from veilflow.sources.arrow_types import column_type, plain_batch
+from veilflow.sources.files import column_names
+from veilflow.sources.rows import rechunk
+
+
+class FrameSource:
+    """An Arrow table as a source; its types are the file's."""
+
+    def __init__(self, table: pa.Table) -> None:
+        from pathlib import Path
+
+        names = column_names(table.column_names, SourceConfig("frame", Path(), "the table"))
+        self._table = table.rename_columns(list(names))
+
+    def files(self) -> tuple[FileIdentity, ...]:
+        return ()
+
+    def schema(self) -> SourceSchema:
+        return SourceSchema(tuple(SourceColumn(field.name, column_type(field.type)) for field in self._table.schema))
+
+    def chunks(self, columns: Sequence[SourceColumn], chunk_rows: int) -> Iterator[Chunk]:
+        def pieces() -> Iterator[tuple[pa.RecordBatch, np.ndarray, list[object]]]:  # type: ignore[type-arg]
+            position = 0
+            for batch in self._table.to_batches(max_chunksize=chunk_rows):
+                yield plain_batch(batch), np.arange(position, position + batch.num_rows, dtype=np.int64), []
+                position += batch.num_rows
+
+        yield from rechunk(pieces(), columns, chunk_rows)  # type: ignore[arg-type]

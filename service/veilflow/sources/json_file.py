@@ -1,0 +1,215 @@
+"""JSON Lines, and JSON that is an array of objects, as a stream. Numbers keep their literal text."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from veilflow.errors import VeilError
+from veilflow.model import TEXT, Chunk, FileIdentity, RejectedRow, SourceColumn, SourceConfig, SourceSchema
+from veilflow.sources.files import identity, open_utf8
+from veilflow.sources.rows import rechunk
+
+_ROWS_A_PIECE = 8192
+_READ_BYTES = 1 << 20
+_LARGEST_OBJECT = 64 << 20
+
+
+class JsonSource:
+    """One file of JSON objects. It has no header: its columns are those that policy and pipeline name, and a key that
+    is none of them refuses the run while reading."""
+
+    def __init__(self, config: SourceConfig) -> None:
+        self._config = config
+
+    def files(self) -> tuple[FileIdentity, ...]:
+        return (identity(self._config),)
+
+    def schema(self) -> SourceSchema:
+        names = dict.fromkeys([*self._config.types, *self._config.expected])
+        with open_utf8(self._config):
+            pass
+        return SourceSchema(
+            tuple(SourceColumn(name, self._config.types.get(name, TEXT)) for name in names), closed=False
+        )
+
+    def chunks(self, columns: Sequence[SourceColumn], chunk_rows: int) -> Iterator[Chunk]:
+        yield from rechunk(self._pieces(columns), columns, chunk_rows)  # type: ignore[arg-type]
+
+    def _pieces(self, columns: Sequence[SourceColumn]) -> Iterator[tuple[pa.RecordBatch, np.ndarray, list[RejectedRow]]]:  # type: ignore[type-arg]
+        reader = _Objects({column.name: column.type.name == "json" for column in columns}, self._config)
+        texts = self._array() if self._config.kind == "json" else self._lines()
+        piece: dict[str, list[str | None]] = {column.name: [] for column in columns}
+        positions: list[int] = []
+        rejected: list[RejectedRow] = []
+        for position, text in enumerate(texts):
+            row = reader.read(text)
+            if isinstance(row, str):
+                rejected.append(RejectedRow(position, row, text))
+            else:
+                positions.append(position)
+                for name, values in piece.items():
+                    values.append(row.get(name))
+            if len(positions) + len(rejected) == _ROWS_A_PIECE:
+                yield _batch(piece), np.array(positions, dtype=np.int64), rejected
+                piece, positions, rejected = {name: [] for name in piece}, [], []
+        if positions or rejected:
+            yield _batch(piece), np.array(positions, dtype=np.int64), rejected
+
+    def _lines(self) -> Iterator[bytes]:
+        rest = b""
+        try:
+            with open_utf8(self._config) as file:
+                while data := file.read(_READ_BYTES):
+                    *lines, rest = (rest + data).split(b"\n")
+                    yield from (line for line in lines if line.strip())
+                    self._bounded(len(rest))
+        except (OSError, EOFError):
+            raise self._broken() from None
+        if rest.strip():
+            yield rest
+
+    def _array(self) -> Iterator[bytes]:
+        """The texts of the objects in a top-level array, one at a time."""
+        decoder, scan = codecs.getincrementaldecoder("utf-8")("surrogateescape"), json.JSONDecoder()
+        text, at, expect = "", 0, "["
+        try:
+            with open_utf8(self._config) as file:
+                while True:
+                    at = _skip_blanks(text, at)
+                    if at == len(text) or (expect == "value" and not _may_end(text, at, scan)):
+                        data = file.read(_READ_BYTES)
+                        if not data and (expect == "end" and at == len(text)):
+                            return
+                        if not data:
+                            raise self._broken()
+                        text, at = text[at:] + decoder.decode(data), 0
+                        self._bounded(len(text) - _READ_BYTES)
+                        continue
+                    mark = text[at]
+                    if expect == "[" and mark == "[":
+                        at, expect = at + 1, "first"
+                    elif expect in ("first", "comma") and mark == "]":
+                        at, expect = at + 1, "end"
+                    elif expect == "comma" and mark == ",":
+                        at, expect = at + 1, "value"
+                    elif expect in ("first", "value"):
+                        if expect == "first":
+                            expect = "value"
+                            continue
+                        _value, end = scan.raw_decode(text, at)
+                        yield text[at:end].encode("utf-8", "surrogateescape")
+                        at, expect = end, "comma"
+                    else:
+                        raise self._broken()
+        except (ValueError, OSError, EOFError, RecursionError):
+            raise self._broken() from None
+
+    def _bounded(self, size: int) -> None:
+        if size > _LARGEST_OBJECT:
+            raise self._broken()
+
+    def _broken(self) -> VeilError:
+        return VeilError(
+            "VEIL210", f"{self._config.shown} is not {'an array of JSON objects' if self._config.kind == 'json' else 'JSON Lines'}",
+            "check the kind in the pipeline's source; a file that ends in mid-value was not written whole", self._config.place,
+        )  # fmt: skip
+
+
+def _skip_blanks(text: str, at: int) -> int:
+    while at < len(text) and text[at] in " \t\r\n":
+        at += 1
+    return at
+
+
+def _may_end(text: str, at: int, scan: json.JSONDecoder) -> bool:
+    """Whether the value at ``at`` is whole in ``text``; a number at its very end may go on."""
+    try:
+        return scan.raw_decode(text, at)[1] < len(text)
+    except ValueError:
+        return False
+
+
+class _Objects:
+    """Reads one object's text into the text of its values."""
+
+    def __init__(self, nested: dict[str, bool], config: SourceConfig) -> None:
+        self._nested, self._config = nested, config
+        self._decoder = json.JSONDecoder(
+            parse_float=_Number, parse_int=_Number, parse_constant=_refuse, object_pairs_hook=_pairs
+        )
+
+    def read(self, text: bytes) -> dict[str, str | None] | str:
+        """The values by column, or the reason why the row cannot be read."""
+        try:
+            found = self._decoder.decode(text.decode("utf-8").strip())
+        except UnicodeDecodeError:
+            return "has bytes that its encoding does not allow"
+        except (ValueError, RecursionError):
+            return "is not a JSON object with keys of its own"
+        if not isinstance(found, dict):
+            return "is not a JSON object"
+        row = {}
+        for key, value in found.items():
+            name = unicodedata.normalize("NFC", key).strip()
+            if name not in self._nested or name in row:
+                raise self._uncovered(name)
+            row[name] = self._text(name, value)
+        if any(value is not None and ("\0" in value or not _encodes(value)) for value in row.values()):
+            return "has a NUL or half a character"
+        return row
+
+    def _text(self, name: str, value: Any) -> str | None:
+        if value is None or type(value) is str:
+            return value
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, _Number):
+            return str(value)
+        if not self._nested[name]:
+            raise VeilError(
+                "VEIL301", f'"{name}" in {self._config.shown} holds nested values, and no rule covers their fields',
+                f"declare `columns: {{{name}: {{type: json}}}}` in the pipeline and drop, null or redact it in the policy",
+                self._config.place,
+            )  # fmt: skip
+        return json.dumps(value, ensure_ascii=False)
+
+    def _uncovered(self, name: str) -> VeilError:
+        shown = name if name.isprintable() and len(name) <= 64 else "(a name that cannot be printed)"
+        return VeilError(
+            "VEIL301", f'no rule covers the key "{shown}" in {self._config.shown}',
+            "add it to the policy's columns with a class and a treatment", self._config.place,
+        )  # fmt: skip
+
+
+class _Number(str):
+    """A JSON number's literal text: 1.10 stays 1.10."""
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError
+    return found
+
+
+def _refuse(_text: str) -> Any:
+    raise ValueError
+
+
+def _encodes(value: str) -> bool:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _batch(piece: dict[str, list[str | None]]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array(values, pa.string()) for values in piece.values()], names=list(piece))

@@ -1,0 +1,65 @@
+"""What is done to a column: pure functions on Arrow arrays.
+
+A treatment is a name, a frozen parameter dataclass and a function: the same length, the same order, null stays null;
+no clock, no randomness, no I/O; keys are passed in. To add one: a file with its ``Treatment``, a line in ``TREATMENTS``,
+a golden vector in the tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from difflib import get_close_matches
+from typing import Any
+
+from veilflow.errors import Place, VeilError
+from veilflow.model import Step
+from veilflow.treatments.contact import MASK_EMAIL, MASK_PHONE
+from veilflow.treatments.generalise import GENERALISE
+from veilflow.treatments.interface import Context, Treatment
+from veilflow.treatments.mask import KEEP_PREFIX, MASK
+from veilflow.treatments.remove import DROP, KEEP, NULL, REDACT
+from veilflow.treatments.token import TOKEN
+
+__all__ = ["TREATMENTS", "Context", "Treatment", "make_step", "parameter_name"]
+
+TREATMENTS: dict[str, Treatment] = {
+    "keep": KEEP,
+    "drop": DROP,
+    "null": NULL,
+    "redact": REDACT,
+    "mask": MASK,
+    "mask_email": MASK_EMAIL,
+    "mask_phone": MASK_PHONE,
+    "token": TOKEN,
+    "generalise": GENERALISE,
+    "keep_prefix": KEEP_PREFIX,
+}
+
+
+def make_step(name: str, raw: Mapping[str, Any], place: Place) -> Step:
+    """A treatment with checked parameters. VEIL205 for an unknown name or parameter, or one out of range."""
+    if name not in TREATMENTS:
+        near = get_close_matches(name, TREATMENTS, n=1)
+        hint = (f"did you mean {near[0]}? " if near else "") + "there are: " + ", ".join(sorted(TREATMENTS))
+        raise VeilError("VEIL205", f'there is no treatment "{name}"', hint, place)
+    kind = TREATMENTS[name].parameters
+    known = {parameter_name(field.name): field for field in fields(kind)}
+    for key in raw:
+        if key not in known:
+            near = get_close_matches(str(key), known, n=1)
+            takes = ", ".join(known) or "no parameter"
+            hint = (f"did you mean {near[0]}? " if near else "") + f"{name} takes: {takes}"
+            raise VeilError("VEIL205", f'the treatment {name} has no parameter "{key}"', hint, place)
+    missing = [key for key, field in known.items() if field.default is MISSING and key not in raw]
+    if missing:
+        raise VeilError("VEIL205", f"the treatment {name} needs {', '.join(missing)}", f"write {name}: {{{missing[0]}: …}}", place)
+    try:
+        return Step(name, kind(**{known[key].name: value for key, value in raw.items()}))
+    except ValueError as error:
+        raise VeilError("VEIL205", f"the treatment {name}: {error}", "see the reference of treatments", place) from None
+
+
+def parameter_name(field_name: str) -> str:
+    """How a parameter is written in YAML: ``with_`` is ``with``, which Python keeps for itself."""
+    return field_name.removesuffix("_")

@@ -1,0 +1,64 @@
+"""Masks for e-mail addresses and telephone numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from veilflow.treatments.interface import TEXT_ONLY, Context, NoParameters, Treatment, text_type, whole
+from veilflow.treatments.mask import mask_text
+
+#: local part, domain without its last label, last label with its dot.
+_ADDRESS = r"^(?P<local>(?s:.+))@(?P<domain>[^@]+?)(?P<last>\.[^.@]{2,24})$"
+
+
+def _mask_email(values: pa.Array, _parameters: NoParameters, _context: Context) -> pa.Array:
+    values = values.cast(pa.string())
+    parts = pc.extract_regex(values, _ADDRESS)
+    local, domain, last = (pc.struct_field(parts, name) for name in ("local", "domain", "last"))
+    masked = pc.binary_join_element_wise(
+        mask_text(local, 1, 0, "*"), "@", mask_text(domain, 1, 0, "*"), last, ""
+    )  # fmt: skip
+    return pc.if_else(pc.is_valid(parts), masked, mask_text(values, 0, 0, "*"))
+
+
+@dataclass(frozen=True, slots=True)
+class MaskPhone:
+    """``keep_last`` digits stay, each other digit becomes ``*``; separators stay."""
+
+    keep_last: int = 2
+
+    def __post_init__(self) -> None:
+        whole("keep_last", self.keep_last, 0, 4)
+
+
+def _mask_phone(values: pa.Array, parameters: MaskPhone, _context: Context) -> pa.Array:
+    values = values.cast(pa.string())
+    # Digits in any script, and letters too: an extension or a name in a phone column is no less personal.
+    hidden = pc.replace_substring_regex(values, r"[\p{N}\p{L}\p{M}]", "*")
+    keep = parameters.keep_last
+    if not keep:
+        return hidden
+    # The tail that holds the last digits shows; a number with less than twice as many digits is hidden whole.
+    parts = pc.extract_regex(values, rf"(?P<tail>(?:[0-9][^0-9\p{{L}}\p{{N}}\p{{M}}]*){{{keep}}})$")
+    tail = pc.struct_field(parts, "tail")
+    head_length = pc.subtract(pc.utf8_length(values), pc.utf8_length(tail))
+    digits = pc.count_substring_regex(values, r"[0-9]")
+    shows = pc.and_(pc.is_valid(parts), pc.greater_equal(digits, 2 * keep))
+    shows = pc.fill_null(shows, False)
+    # Cut the hidden text at each value's own head: both have the same length in code points.
+    head = _cut(hidden, head_length)
+    return pc.if_else(shows, pc.binary_join_element_wise(head, tail, ""), hidden)
+
+
+def _cut(hidden: pa.Array, lengths: pa.Array) -> pa.Array:
+    import polars as pl
+
+    frame = pl.DataFrame({"v": pl.from_arrow(pa.chunked_array([hidden])), "n": pl.from_arrow(pa.chunked_array([lengths]))})
+    return frame.select(pl.col("v").str.slice(0, pl.col("n")))["v"].to_arrow().cast(pa.string())
+
+
+MASK_EMAIL = Treatment("mask_email", "Keeps an address's first letters and its last domain label; what is no address is masked whole.", NoParameters, TEXT_ONLY, text_type, _mask_email)
+MASK_PHONE = Treatment("mask_phone", "Keeps the last digits and the separators of a telephone number.", MaskPhone, TEXT_ONLY, text_type, _mask_phone)

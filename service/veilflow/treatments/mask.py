@@ -1,0 +1,63 @@
+"""Masks by position: code points are counted, not bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from veilflow.treatments.interface import TEXT_ONLY, Context, Treatment, text, text_type, whole
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """``keep_first`` and ``keep_last`` code points stay, each other becomes ``with``. A value that would be shown whole is masked whole."""
+
+    keep_first: int = 0
+    keep_last: int = 0
+    with_: str = "*"
+
+    def __post_init__(self) -> None:
+        whole("keep_first", self.keep_first, 0, 64)
+        whole("keep_last", self.keep_last, 0, 64)
+        text("with", self.with_)
+        if len(self.with_) != 1:
+            raise ValueError("with must be one character")
+
+
+def mask_text(values: pa.Array, keep_first: int, keep_last: int, with_: str) -> pa.Array:
+    """Mask a string array; the length in code points stays."""
+    lengths = pc.utf8_length(values)
+    shown = keep_first + keep_last
+    hidden = pc.if_else(pc.greater(lengths, shown), pc.subtract(lengths, shown), lengths)
+    stars = pc.binary_repeat(pa.scalar(with_), hidden)
+    if not shown:
+        return stars
+    first = pc.utf8_slice_codeunits(values, 0, keep_first) if keep_first else pa.scalar("")
+    last = pc.utf8_slice_codeunits(values, -keep_last) if keep_last else pa.scalar("")
+    masked = pc.binary_join_element_wise(first, stars, last, "")
+    return pc.if_else(pc.greater(lengths, shown), masked, stars)
+
+
+def _mask(values: pa.Array, parameters: Mask, _context: Context) -> pa.Array:
+    return mask_text(values.cast(pa.string()), parameters.keep_first, parameters.keep_last, parameters.with_)
+
+
+@dataclass(frozen=True, slots=True)
+class KeepPrefix:
+    """``length`` code points at the beginning stay, the rest is cut off."""
+
+    length: int
+
+    def __post_init__(self) -> None:
+        whole("length", self.length, 1, 64)
+
+
+def _keep_prefix(values: pa.Array, parameters: KeepPrefix, _context: Context) -> pa.Array:
+    values = values.cast(pa.string())
+    return pc.utf8_slice_codeunits(values, 0, parameters.length)
+
+
+MASK = Treatment("mask", "Keeps the first and last characters and masks the others.", Mask, TEXT_ONLY, text_type, _mask)
+KEEP_PREFIX = Treatment("keep_prefix", "Keeps the first characters and cuts the rest off.", KeepPrefix, TEXT_ONLY, text_type, _keep_prefix)
