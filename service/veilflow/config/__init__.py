@@ -1,0 +1,46 @@
+"""Files and environment -> frozen objects, once.
+
+Every loader raises VeilError (or Problems: all of a file's mistakes together) with file and line. To add a key: take it
+in the loader of its file and give it a field in ``objects``.
+"""
+
+from veilflow.config.files import (
+    find_project,
+    load_names,
+    load_pipeline,
+    load_policy,
+    load_suite,
+    pipeline_names,
+)
+from veilflow.config.objects import (
+    ConnectionConfig,
+    ExpectationConfig,
+    NamesConfig,
+    PipelineConfig,
+    PolicyConfig,
+    RuleConfig,
+    SecretConfig,
+    StoreConfig,
+    SuiteConfig,
+)
+from veilflow.config.settings import Settings, settings
+
+__all__ = [
+    "ConnectionConfig",
+    "ExpectationConfig",
+    "NamesConfig",
+    "PipelineConfig",
+    "PolicyConfig",
+    "RuleConfig",
+    "SecretConfig",
+    "Settings",
+    "StoreConfig",
+    "SuiteConfig",
+    "find_project",
+    "load_names",
+    "load_pipeline",
+    "load_policy",
+    "load_suite",
+    "pipeline_names",
+    "settings",
+]

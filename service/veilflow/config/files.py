@@ -1,0 +1,421 @@
+"""The loaders of each file of a project."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+
+from veilflow.config.nodes import Mapping, Node, read_yaml
+from veilflow.config.objects import (
+    ConnectionConfig,
+    ExpectationConfig,
+    NamesConfig,
+    PipelineConfig,
+    PolicyConfig,
+    RuleConfig,
+    SecretConfig,
+    StoreConfig,
+    SuiteConfig,
+)
+from veilflow.errors import Place, VeilError, raise_all
+from veilflow.model import CLASSIFICATIONS, ColumnType, FilterPlan, Limit, SourceConfig, TargetConfig
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_SOURCE_KINDS = ("csv", "jsonl", "json", "parquet")
+_SOURCE_ENDINGS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".parquet": "parquet"}
+_TARGET_KINDS = ("sqlite", "postgresql", "csv", "jsonl", "parquet")
+_TYPES = ("text", "integer", "decimal", "float", "boolean", "date", "timestamp", "json")
+_OPERATORS = ("==", "!=", "<", "<=", ">", ">=", "in", "not_in", "is_null", "not_null")
+_FACTS = ("purpose", "legal_basis", "controller", "recipients", "retention", "owner", "review_date")
+
+
+# --- finding -----------------------------------------------------------------------------
+
+
+def find_project(start: Path | None) -> Path:
+    """``start`` itself, or the working directory or its nearest parent, that has ``pipelines/``. VEIL204 if none has."""
+    if start is not None:
+        if (start / "pipelines").is_dir():
+            return start.resolve()
+        raise VeilError("VEIL204", f"{start} has no pipelines/", "name a project's directory, or make one with `veil init DIR`")
+    here = Path.cwd()
+    for directory in (here, *here.parents):
+        if (directory / "pipelines").is_dir():
+            return directory
+    raise VeilError("VEIL204", "no project here: neither this directory nor one above it has pipelines/", "`veil init DIR` makes one, --project DIR names one")
+
+
+def pipeline_names(project: Path) -> tuple[str, ...]:
+    """The names of the project's pipelines, sorted."""
+    return tuple(sorted(path.stem for path in (project / "pipelines").glob("*.yaml") if _NAME.fullmatch(path.stem)))
+
+
+def _find(directory: Path, name: str, what: str, endings: tuple[str, ...] = (".yaml",)) -> Path:
+    if _NAME.fullmatch(name):
+        for ending in endings:
+            if (path := directory / f"{name}{ending}").is_file():
+                return path
+    there = sorted(path.stem for path in directory.glob("*") if path.suffix in endings) if directory.is_dir() else []
+    near = get_close_matches(name, there, n=1)
+    hint = (f"did you mean {near[0]}? " if near else "") + "there are: " + (", ".join(there) or "none")
+    raise VeilError("VEIL204", f'there is no {what} "{name}" in {directory.name}/', hint)
+
+
+# --- names of secrets --------------------------------------------------------------------
+
+
+def load_names(project: Path, environment: str) -> NamesConfig:
+    """``secrets/names.yaml`` with ``environments/<environment>.yaml`` laid over its stores and connections."""
+    problems: list[VeilError] = []
+    path = project / "secrets" / "names.yaml"
+    if not path.is_file():
+        raise VeilError("VEIL204", "the project has no secrets/names.yaml", "`veil init DIR` shows one; it names places of secrets")
+    root = Mapping(read_yaml(path, "secrets/names.yaml"), "secrets/names.yaml", problems)
+    root.version()
+    stores = _stores(root.sub("stores"))
+    secrets = _secrets(root.sub("secrets"))
+    connections = _connections(root.sub("connections"))
+    keyring = root.text("keyring")
+    root.end()
+    overlay = _overlay(project, environment, problems)
+    if overlay is not None:
+        stores |= _stores(overlay.sub("stores"))
+        connections |= _connections(overlay.sub("connections"))
+    names = NamesConfig(stores, secrets, connections, keyring)
+    problems += _dangling(names, root.place)
+    raise_all(problems)
+    return names
+
+
+def _overlay(project: Path, environment: str, problems: list[VeilError]) -> Mapping | None:
+    if not _NAME.fullmatch(environment):
+        raise VeilError("VEIL204", "the environment's name is not usable", "letters, digits, - and _: dev, staging, prod")
+    path = project / "environments" / f"{environment}.yaml"
+    if not path.is_file():
+        return None
+    shown = f"environments/{environment}.yaml"
+    overlay = Mapping(read_yaml(path, shown), shown, problems)
+    overlay.version()
+    for key in ("stores", "connections", "limits"):
+        overlay.node(key)
+    overlay.end()
+    return overlay
+
+
+def _stores(found: Mapping | None) -> dict[str, StoreConfig]:
+    stores = {}
+    for name, node in found.items() if found else ():
+        store = Mapping(node, f"stores.{name}", found._problems if found else [])
+        kind = store.choice("kind", ("prefect", "env", "file"), required=True)
+        options = {key: value.plain for key, value in store.items() if key != "kind"}
+        stores[name] = StoreConfig(kind or "", options)
+    return stores
+
+
+def _secrets(found: Mapping | None) -> dict[str, SecretConfig]:
+    secrets = {}
+    for name, node in found.items() if found else ():
+        secret = Mapping(node, f"secrets.{name}", found._problems if found else [])
+        store, path = secret.text("store", "", required=True), secret.text("path", "", required=True)
+        secrets[name] = SecretConfig(store, path, secret.text("field"))
+        secret.end()
+    return secrets
+
+
+def _connections(found: Mapping | None) -> dict[str, ConnectionConfig]:
+    connections = {}
+    for name, node in found.items() if found else ():
+        connection = Mapping(node, f"connections.{name}", found._problems if found else [])
+        url = connection.text("url", "", required=True)
+        try:
+            has_password = urlsplit(url).password is not None or "password=" in url.lower()
+        except ValueError:
+            has_password = False
+            connection.wrong(node, "is not a URL", "url", "for example postgresql://db.example/warehouse")
+        if has_password:
+            connection.wrong(
+                node, "holds a password", "url", "take it out, change it, and name it as a secret: `credential: NAME`"
+            )
+        connections[name] = ConnectionConfig(url, connection.text("credential"))
+        connection.end()
+    return connections
+
+
+def _dangling(names: NamesConfig, place: Place) -> list[VeilError]:
+    problems = []
+
+    def missing(what: str, name: str, there: Any) -> None:
+        near = get_close_matches(name, there, n=1)
+        hint = (f"did you mean {near[0]}? " if near else "") + "there are: " + (", ".join(sorted(there)) or "none")
+        problems.append(VeilError("VEIL220", f'secrets/names.yaml: {what} "{name}" is not there', hint, place))
+
+    for secret in names.secrets.values():
+        if secret.store and secret.store not in names.stores:
+            missing("the store", secret.store, names.stores)
+    for connection in names.connections.values():
+        if connection.credential is not None and connection.credential not in names.secrets:
+            missing("the credential", connection.credential, names.secrets)
+    if names.keyring is not None and names.keyring not in names.secrets:
+        missing("the key ring", names.keyring, names.secrets)
+    return problems
+
+
+# --- pipelines ---------------------------------------------------------------------------
+
+
+def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
+    """``pipelines/<name>.yaml`` with the environment's limits."""
+    path = _find(project / "pipelines", name, "pipeline")
+    shown = f"pipelines/{name}.yaml"
+    problems: list[VeilError] = []
+    root = Mapping(read_yaml(path, shown), shown, problems)
+    root.version()
+    types = _types(root.sub("columns"), problems)
+    source = _source(root.sub("source", required=True), project, types, shown)
+    filters = _filters(root.node("filters"), problems, shown)
+    policy = root.text("policy", "", required=True)
+    expectations = root.text("expectations")
+    target = _target(root.sub("target", required=True), project, name, shown)
+    limits = root.sub("limits")
+    max_quarantined, timeout_seconds = _limits(limits)
+    overlay = _overlay(project, environment, problems)
+    if overlay is not None and (over := overlay.sub("limits")) is not None:
+        stricter, sooner = _limits(over)
+        max_quarantined, timeout_seconds = stricter or max_quarantined, sooner or timeout_seconds
+    chunk_rows = root.take("chunk_rows", int, "a whole number of rows", 50_000)
+    if not 1 <= chunk_rows <= 10_000_000:
+        root.wrong(root.node("chunk_rows") or Node(None, root.place), "must be from 1 to 10000000", "chunk_rows")
+    allow_empty = root.take("allow_empty", bool, "true or false", False)
+    root.end()
+    raise_all(problems)
+    return PipelineConfig(
+        name=name, source=source, policy=policy, target=target, place=Place(shown), filters=filters,
+        expectations=expectations, max_quarantined=max_quarantined, timeout_seconds=timeout_seconds,
+        chunk_rows=chunk_rows, allow_empty=allow_empty,
+    )  # fmt: skip
+
+
+def _source(found: Mapping | None, project: Path, types: dict[str, ColumnType], shown: str) -> SourceConfig:
+    if found is None:
+        return SourceConfig("csv", project, "")
+    path = found.text("path", "", required=True)
+    ending = Path(path.removesuffix(".gz")).suffix.lower()
+    kind = found.choice("kind", _SOURCE_KINDS, _SOURCE_ENDINGS.get(ending), required=ending not in _SOURCE_ENDINGS)
+    null_values = found.take("null_values", list, "a list of texts", [""])
+    if not all(isinstance(value, str) for value in null_values):
+        found.wrong(found.node("null_values") or Node(None, found.place), "must be a list of texts: quote them", "null_values")
+        null_values = [""]
+    delimiter = found.text("delimiter", "\t" if ending == ".tsv" else ",")
+    quote = found.text("quote", '"')
+    for key, value in (("delimiter", delimiter), ("quote", quote)):
+        if len(value) != 1 or not value.isascii():
+            found.wrong(found.node(key) or Node(None, found.place), "must be one ASCII character", key)
+    config = SourceConfig(
+        kind=kind or "csv", path=project / path, shown=path, trim=found.take("trim", bool, "true or false", False),
+        null_values=tuple(null_values), on_bad_row=found.choice("on_bad_row", ("refuse", "quarantine"), "refuse"),
+        delimiter=delimiter, quote=quote, encoding=found.text("encoding", "utf-8"), types=types,
+        place=found.place,
+    )  # fmt: skip
+    found.end()
+    return config
+
+
+def _types(found: Mapping | None, problems: list[VeilError]) -> dict[str, ColumnType]:
+    types = {}
+    for name, node in found.items() if found else ():
+        column = Mapping(node, f"columns.{name}", problems)
+        kind = column.choice("type", _TYPES, "text", required=True)
+        pattern = column.text("format")
+        precision = column.take("precision", int, "a whole number from 1 to 38", 38)
+        scale = column.take("scale", int, "a whole number from 0 to the precision", 2)
+        zone = column.text("timezone")
+        if pattern is not None and kind not in ("date", "timestamp"):
+            column.wrong(node, "is only for dates and timestamps", "format")
+        if not 1 <= precision <= 38 or not 0 <= scale <= precision:
+            column.wrong(node, "needs 1 <= precision <= 38 and 0 <= scale <= precision")
+            precision, scale = 38, 2
+        column.end()
+        types[unicodedata.normalize("NFC", name).strip()] = ColumnType(kind, _arrow(kind, precision, scale, zone), pattern)
+    return types
+
+
+def _arrow(kind: str, precision: int, scale: int, zone: str | None) -> pa.DataType:
+    return {
+        "text": pa.string(), "json": pa.string(), "integer": pa.int64(), "float": pa.float64(), "boolean": pa.bool_(),
+        "decimal": pa.decimal128(precision, scale), "date": pa.date32(), "timestamp": pa.timestamp("us", zone),
+    }[kind]  # fmt: skip
+
+
+def _filters(node: Node | None, problems: list[VeilError], shown: str) -> tuple[FilterPlan, ...]:
+    if node is None:
+        return ()
+    if not isinstance(node.value, list):
+        problems.append(VeilError("VEIL202", f"{shown}: filters must be a list", "filters: [{name: …, keep: {column: …, op: …, value: …}}]", node.place))
+        return ()
+    filters = []
+    for entry in node.value:
+        one = Mapping(entry, "filter", problems)
+        name, keep = one.text("name", "", required=True), one.sub("keep", required=True)
+        one.end()
+        if keep is None:
+            continue
+        column, op = keep.text("column", "", required=True), keep.choice("op", _OPERATORS, "==", required=True)
+        value = keep.node("value")
+        keep.end()
+        filters.append(FilterPlan(name, column, op, None if value is None else value.plain, entry.place))
+    return tuple(filters)
+
+
+def _target(found: Mapping | None, project: Path, pipeline: str, shown: str) -> TargetConfig:
+    if found is None:
+        return TargetConfig("sqlite", pipeline, "replace", None, "")
+    kind = found.choice("kind", _TARGET_KINDS, required=True) or "sqlite"
+    on_disk = kind != "postgresql"
+    path = found.text("path", required=on_disk) if on_disk else None
+    connection = found.text("connection", required=True) if not on_disk else None
+    table = found.text("table", pipeline)
+    mode = found.choice("mode", ("replace", "append"), "replace")
+    found.end()
+    return TargetConfig(
+        kind=kind, table=table, mode=mode, path=None if path is None else project / path,
+        shown=path or connection or "", connection=connection, place=found.place,
+    )  # fmt: skip
+
+
+def _limits(found: Mapping | None) -> tuple[Limit | None, float | None]:
+    if found is None:
+        return None, None
+    limit = None
+    node = found.node("max_quarantined")
+    if node is not None:
+        limit = _limit(node)
+        if limit is None:
+            found.wrong(node, "must be a share such as 5 %, or a whole number of rows", "max_quarantined")
+    timeout = found.take("timeout_seconds", (int, float), "a number of seconds")
+    if timeout is not None and timeout <= 0:
+        found.wrong(found.node("timeout_seconds") or Node(None, found.place), "must be above 0", "timeout_seconds")
+    found.end()
+    return limit, timeout
+
+
+def _limit(node: Node) -> Limit | None:
+    if isinstance(node.value, int) and not isinstance(node.value, bool) and node.value >= 0:
+        return Limit(rows=node.value)
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?%", str(node.value))
+    share = float(match[1]) / 100 if match else None
+    return Limit(share=share) if share is not None and share <= 1 else None
+
+
+# --- policies ----------------------------------------------------------------------------
+
+
+def load_policy(project: Path | None, name_or_path: str) -> PolicyConfig:
+    """``policies/<name>.yaml`` of the project, or the file of a path that ends in .yaml or .yml."""
+    if Path(name_or_path).suffix in (".yaml", ".yml"):
+        path, shown, name = Path(name_or_path), name_or_path, Path(name_or_path).stem
+        if not path.is_file():
+            raise VeilError("VEIL204", f"there is no policy file {shown}", "check the path")
+    else:
+        directory = (project or find_project(None)) / "policies"
+        path, shown, name = _find(directory, name_or_path, "policy"), f"policies/{name_or_path}.yaml", name_or_path
+    problems: list[VeilError] = []
+    root = Mapping(read_yaml(path, shown), shown, problems)
+    root.version()
+    facts = {key: str(value) for key in _FACTS if (value := root.take(key, (str, int, float, list), "text")) is not None}
+    unlisted, unsafe_keep = _unlisted(root)
+    columns = _rules(root.sub("columns"), problems)
+    root.end()
+    if not columns and not problems:
+        problems.append(VeilError("VEIL206", f"{shown} has no rule", "list each column with its class and treatment", Place(shown)))
+    raise_all(problems)
+    return PolicyConfig(name, columns, unlisted, facts, Place(shown), unsafe_keep)
+
+
+def _unlisted(root: Mapping) -> tuple[str, dict[str, str]]:
+    node = root.node("unlisted_columns")
+    if node is None:
+        return "refuse", {}
+    if isinstance(node.value, dict):
+        outer = Mapping(node, "unlisted_columns", root._problems)
+        kept = outer.sub("unsafe_keep", required=True)
+        outer.end()
+        reasons = {column: reason.value for column, reason in kept.items()} if kept else {}
+        if not all(isinstance(reason, str) and reason.strip() for reason in reasons.values()):
+            root.wrong(node, "needs a reason for each column", "unlisted_columns.unsafe_keep")
+        return "refuse", reasons
+    if node.value == "unsafe_keep":
+        root.wrong(node, "must name each column that it keeps", "unlisted_columns", "`unlisted_columns: {unsafe_keep: {COLUMN: reason}}`")
+        return "refuse", {}
+    return root.choice("unlisted_columns", ("refuse", "drop", "redact"), "refuse"), {}
+
+
+def _rules(found: Mapping | None, problems: list[VeilError]) -> dict[str, RuleConfig]:
+    rules: dict[str, RuleConfig] = {}
+    for name, node in found.items() if found else ():
+        rule = Mapping(node, f'column "{name}"', problems)
+        column = unicodedata.normalize("NFC", name).strip()
+        if column in rules:
+            problems.append(VeilError("VEIL206", f'two rules decide the column "{column}"', "keep one of them", node.place))
+        classification = rule.choice("class", CLASSIFICATIONS, required=True)
+        treatments = _treatments(rule.node("treatment", required=True), rule)
+        rules[column] = RuleConfig(
+            column, classification, treatments, rule.text("key_domain"), rule.text("reason"), node.place
+        )
+        rule.end()
+    return rules
+
+
+def _treatments(node: Node | None, rule: Mapping) -> tuple[tuple[str, dict[str, Any]], ...]:
+    """A name, a mapping of one name to its parameters, or a list of these."""
+    if node is None:
+        return ()
+    entries = node.value if isinstance(node.value, list) else [node]
+    if not entries:
+        rule.wrong(node, "must not be an empty list", "treatment")
+    found = []
+    for entry in entries:
+        if entry.value is None and entry.written == "null":
+            found.append(("null", {}))
+        elif isinstance(entry.value, str) and entry.value:
+            found.append((entry.value, {}))
+        elif isinstance(entry.value, dict) and len(entry.value) == 1:
+            ((name, parameters),) = entry.value.items()
+            plain = parameters.plain
+            if not isinstance(plain, dict):
+                rule.wrong(entry, f"takes its parameters as {name}: {{name: value}}", "treatment")
+                plain = {}
+            found.append((name, plain))
+        else:
+            rule.wrong(entry, "must be a treatment's name, {name: {parameters}}, or a list of these", "treatment")
+    return tuple(found)
+
+
+# --- suites ------------------------------------------------------------------------------
+
+
+def load_suite(project: Path, name: str) -> SuiteConfig:
+    """``pipelines/expectations/<name>.yaml`` or ``.json``, a Great Expectations 1.x suite. VEIL208 if it is empty."""
+    path = _find(project / "pipelines" / "expectations", name, "suite", (".yaml", ".json"))
+    shown = f"pipelines/expectations/{path.name}"
+    problems: list[VeilError] = []
+    root = Mapping(read_yaml(path, shown), shown, problems)
+    for key in ("version", "name", "meta", "id", "notes", "suite_parameters"):
+        root.node(key)
+    node = root.node("expectations", required=True)
+    root.end()
+    entries = node.value if node is not None and isinstance(node.value, list) else []
+    if node is not None and not isinstance(node.value, list):
+        root.wrong(node, "must be a list", "expectations")
+    if not entries and not problems:
+        problems.append(VeilError("VEIL208", f"{shown} has no expectation", "an empty suite passes everything: add one, or take `expectations:` out of the pipeline", Place(shown)))
+    for entry in entries:
+        if not isinstance(entry.value, dict):
+            problems.append(VeilError("VEIL202", f"{shown}: an expectation must be a mapping", "{type: …, kwargs: {…}}", entry.place))
+    raise_all(problems)
+    return SuiteConfig(name, tuple(ExpectationConfig(entry.plain, entry.place) for entry in entries), Place(shown))

@@ -1,0 +1,97 @@
+"""The frozen objects that configuration files become."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from veilflow.errors import Place
+from veilflow.model import FilterPlan, Limit, SourceConfig, TargetConfig
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineConfig:
+    """``pipelines/<name>.yaml``."""
+
+    name: str
+    source: SourceConfig
+    policy: str
+    target: TargetConfig
+    place: Place
+    filters: tuple[FilterPlan, ...] = ()
+    expectations: str | None = None
+    max_quarantined: Limit | None = None
+    timeout_seconds: float | None = None
+    chunk_rows: int = 50_000
+    allow_empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RuleConfig:
+    """One column's rule: treatments by name with their raw parameters, in order."""
+
+    column: str
+    classification: str | None
+    treatments: tuple[tuple[str, Mapping[str, Any]], ...]
+    key_domain: str | None
+    reason: str | None
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyConfig:
+    """``policies/<name>.yaml``. ``unsafe_keep`` names each unlisted column that is kept, with its reason."""
+
+    name: str
+    columns: Mapping[str, RuleConfig]
+    unlisted_columns: str
+    facts: Mapping[str, str]
+    place: Place
+    unsafe_keep: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectationConfig:
+    """One expectation as the suite writes it."""
+
+    raw: Mapping[str, Any]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteConfig:
+    """A Great Expectations 1.x suite."""
+
+    name: str
+    expectations: tuple[ExpectationConfig, ...]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class StoreConfig:
+    kind: str
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SecretConfig:
+    store: str
+    path: str
+    field: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionConfig:
+    url: str
+    credential: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NamesConfig:
+    """``secrets/names.yaml``: places of secrets, never values."""
+
+    stores: Mapping[str, StoreConfig]
+    secrets: Mapping[str, SecretConfig]
+    connections: Mapping[str, ConnectionConfig]
+    keyring: str | None

@@ -1,0 +1,346 @@
+"""Config and a source's schema -> a plan: every column decided before a row is read. Pure.
+
+``decide`` collects what forbids the plan instead of stopping at the first problem, so that a person sees it all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, is_dataclass
+from difflib import get_close_matches
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from veilflow.checks import plan_check
+from veilflow.config import NamesConfig, PipelineConfig, PolicyConfig, RuleConfig, SuiteConfig
+from veilflow.errors import WORST_FIRST, Place, VeilError
+from veilflow.keys import KEY_DOMAIN
+from veilflow.model import CheckPlan, ColumnPlan, FilterPlan, Plan, SourceColumn, SourceSchema, Step, TargetPlan
+from veilflow.policies import Unlisted, choose
+from veilflow.treatments import TREATMENTS, make_step
+
+Publish = Literal["swap", "rewrite", "transaction", "rename"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A plan, and what forbids it. Undecided columns stand in the plan without steps."""
+
+    plan: Plan
+    errors: tuple[VeilError, ...]
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        rows = "".join(
+            f"<tr><td>{escape(c.name)}</td><td>{escape(c.classification or '')}</td><td>{escape(c.treatment)}</td></tr>"
+            for c in self.plan.columns
+        )
+        return f"<table><tr><th>column</th><th>class</th><th>treatment</th></tr>{rows}</table>"
+
+
+def decide(
+    pipeline: PipelineConfig,
+    policy: PolicyConfig,
+    suite: SuiteConfig | None,
+    names: NamesConfig | None,
+    schema: SourceSchema,
+    environment: str,
+    publish: Publish,
+) -> Decision:
+    """Decide every column, check and filter of a run; never raises for what a person wrote."""
+    errors: list[VeilError] = []
+    columns = tuple(_column(column, policy, errors) for column in schema.columns)
+    present = [column.name for column in schema.columns]
+    for rule in policy.columns.values():
+        _present(rule.column, present, "a rule names the column", rule.place, errors)
+    for name in policy.unsafe_keep:
+        _present(name, present, "unsafe_keep names the column", policy.place, errors)
+    for name in pipeline.source.types:
+        _present(name, present, "columns: names the column", pipeline.place, errors)
+    checks = _checks(suite, present, errors)
+    filters = tuple(_filter(rule, columns, errors) for rule in pipeline.filters)
+    if columns and not any(column.outcome == "load" for column in columns):
+        errors.append(VeilError("VEIL206", f"policy {policy.name} drops every column", "leave at least one to load", policy.place))
+    keyring = names.keyring if names else None
+    target = pipeline.target
+    if target.connection is not None and (names is None or target.connection not in names.connections):
+        errors.append(_unknown_connection(target.connection, names, target.place))
+    plan = Plan(
+        pipeline=pipeline.name,
+        environment=environment,
+        purpose=policy.facts.get("purpose"),
+        policy=policy.name,
+        policy_hash=_hash(_policy_meaning(policy)),
+        columns=columns,
+        checks=checks,
+        filters=filters,
+        target=TargetPlan(target.kind, target.shown, target.table, target.mode, publish),
+        secrets=_secrets(pipeline, names),
+        keyring=keyring,
+        on_bad_row=pipeline.source.on_bad_row,
+        max_quarantined=pipeline.max_quarantined,
+        timeout_seconds=pipeline.timeout_seconds,
+        chunk_rows=pipeline.chunk_rows,
+        allow_empty=pipeline.allow_empty,
+        unlisted_columns=policy.unlisted_columns,
+        plan_hash=_hash(_meaning(pipeline, policy, columns, checks, filters)),
+    )
+    return Decision(plan, tuple(errors))
+
+
+# --- columns -----------------------------------------------------------------------------
+
+
+def _column(column: SourceColumn, policy: PolicyConfig, errors: list[VeilError]) -> ColumnPlan:
+    rule = choose(column.name, policy.columns, policy.unlisted_columns, policy.unsafe_keep)
+    if isinstance(rule, Unlisted):
+        return _unlisted(column, rule, policy, errors)
+    steps = _steps(rule, errors)
+    if any(step.treatment == "keep" for step in steps) and not (rule.reason or "").strip():
+        errors.append(
+            VeilError("VEIL304", f'column "{column.name}" is kept in clear without a reason',
+                      "add `reason: …` that a report can print, or treat the column", rule.place)
+        )  # fmt: skip
+    if any(step.treatment in ("keep", "drop") for step in steps) and len(steps) > 1:
+        errors.append(VeilError("VEIL205", f'column "{column.name}": keep and drop stand alone', "remove them from the list", rule.place))
+    output = _output(column, steps, rule.place, errors)
+    dropped = any(step.treatment == "drop" for step in steps)
+    return ColumnPlan(
+        name=column.name, type=column.type, output=output, classification=rule.classification, steps=steps,
+        key_domain=_key_domain(column.name, rule, steps, policy, errors), rule=rule.place, reason=rule.reason,
+        outcome="drop" if dropped else "load",
+    )  # fmt: skip
+
+
+def _unlisted(column: SourceColumn, found: Unlisted, policy: PolicyConfig, errors: list[VeilError]) -> ColumnPlan:
+    steps: tuple[Step, ...] = ()
+    if found.outcome == "refuse":
+        errors.append(
+            VeilError(
+                "VEIL301", f'no rule covers the column "{column.name}"',
+                f"add to columns: in {policy.place.file}:  {column.name}: {{class: …, treatment: …}}", policy.place,
+            )
+        )  # fmt: skip
+    else:
+        steps = (make_step(found.outcome, {}, policy.place),)
+    return ColumnPlan(
+        name=column.name, type=column.type, output=_output(column, steps, policy.place, errors), classification=None,
+        steps=steps, key_domain=None, rule=policy.place if steps else None, reason=found.reason,
+        outcome="drop" if found.outcome == "drop" else "load",
+    )  # fmt: skip
+
+
+def _steps(rule: RuleConfig, errors: list[VeilError]) -> tuple[Step, ...]:
+    steps = []
+    for name, parameters in rule.treatments:
+        try:
+            steps.append(make_step(name, parameters, rule.place))
+        except VeilError as error:
+            errors.append(error)
+    return tuple(steps)
+
+
+_NAMES_OF_TYPES: tuple[tuple[Callable[[pa.DataType], bool], str], ...] = (
+    (pa.types.is_string, "text"), (pa.types.is_integer, "integer"), (pa.types.is_decimal, "decimal"),
+    (pa.types.is_floating, "float"), (pa.types.is_boolean, "boolean"), (pa.types.is_date, "date"),
+    (pa.types.is_timestamp, "timestamp"), (pa.types.is_binary, "binary"),
+)  # fmt: skip
+
+
+def _output(column: SourceColumn, steps: tuple[Step, ...], place: Place, errors: list[VeilError]) -> pa.DataType:
+    """The type after all steps; VEIL303 where a step does not take what the one before it makes."""
+    name, kind = column.type.name, column.type.arrow
+    for step in steps:
+        treatment = TREATMENTS[step.treatment]
+        fits = ", ".join(sorted(other.name for other in TREATMENTS.values() if name in other.takes))
+        try:
+            if name not in treatment.takes:
+                raise TypeError(f"it takes {', '.join(sorted(treatment.takes))}")
+            kind = treatment.output(kind, step.parameters)
+        except TypeError as error:
+            errors.append(
+                VeilError("VEIL303", f'the treatment {step.treatment} does not fit the column "{column.name}" of type {name}: {error}',
+                          f"treatments that take {name}: {fits}; or declare the column's type in the pipeline", place)
+            )  # fmt: skip
+            return kind
+        name = next((found for test, found in _NAMES_OF_TYPES if test(kind)), name)
+    return kind
+
+
+def _key_domain(
+    column: str, rule: RuleConfig, steps: tuple[Step, ...], policy: PolicyConfig, errors: list[VeilError]
+) -> str | None:
+    if not any(TREATMENTS[step.treatment].use for step in steps):
+        if rule.key_domain is not None:
+            errors.append(
+                VeilError("VEIL202", f'column "{column}" names a key domain, and its treatment uses no key', "remove key_domain", rule.place)
+            )
+        return None
+    domain = rule.key_domain if rule.key_domain is not None else f"{policy.name}.{column}"
+    if not KEY_DOMAIN.fullmatch(domain):
+        errors.append(
+            VeilError("VEIL202", f'the key domain of column "{column}" is not made of a-z, 0-9, _, . and - (at most 64)',
+                      "name one: `key_domain: …`", rule.place)
+        )  # fmt: skip
+    return domain
+
+
+def _present(name: str, there: list[str], what: str, place: Place | None, errors: list[VeilError]) -> None:
+    if name in there:
+        return
+    near = get_close_matches(name, there, n=1)
+    hint = (f"did you mean {near[0]}? " if near else "rename or remove it. ") + "The source has: " + ", ".join(there)
+    errors.append(VeilError("VEIL302", f'{what} "{name}", which is not in the source', hint, place))
+
+
+# --- checks and filters ------------------------------------------------------------------
+
+
+def _checks(suite: SuiteConfig | None, present: list[str], errors: list[VeilError]) -> tuple[CheckPlan, ...]:
+    checks = []
+    for expectation in suite.expectations if suite else ():
+        try:
+            check = plan_check(expectation.raw, expectation.place)
+        except VeilError as error:
+            errors.append(error)
+            continue
+        for column in check.columns:
+            _present(column, present, "an expectation names the column", check.place, errors)
+        checks.append(check)
+    return tuple(checks)
+
+
+def _filter(rule: FilterPlan, columns: tuple[ColumnPlan, ...], errors: list[VeilError]) -> FilterPlan:
+    found = next((column for column in columns if column.name == rule.column), None)
+    if found is None:
+        _present(rule.column, [column.name for column in columns], "a filter names the column", rule.place, errors)
+    elif not _filter_fits(rule, found.type.arrow):
+        errors.append(
+            VeilError("VEIL209", f'the filter {rule.name} does not fit the column "{rule.column}" of type {found.type.name}',
+                      "in and not_in take a list, is_null and not_null take no value, the others one value of the column's type", rule.place)
+        )  # fmt: skip
+    return rule
+
+
+def _filter_fits(rule: FilterPlan, kind: pa.DataType) -> bool:
+    if rule.op in ("is_null", "not_null"):
+        return rule.value is None
+    values = rule.value if rule.op in ("in", "not_in") else [rule.value]
+    if not isinstance(values, list) or not values or any(value is None or isinstance(value, dict | list) for value in values):
+        return False
+    try:
+        pa.array(values).cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        return False
+    return True
+
+
+def _secrets(pipeline: PipelineConfig, names: NamesConfig | None) -> tuple[str, ...]:
+    if names is None:
+        return ()
+    connection = names.connections.get(pipeline.target.connection or "")
+    wanted = [names.keyring, connection.credential if connection else None]
+    return tuple(name for name in wanted if name is not None)
+
+
+def _unknown_connection(name: str, names: NamesConfig | None, place: Place | None) -> VeilError:
+    there = sorted(names.connections) if names else []
+    return VeilError("VEIL220", f'there is no connection "{name}"', "secrets/names.yaml has: " + (", ".join(there) or "none"), place)
+
+
+# --- hashes and the document -------------------------------------------------------------
+
+
+def _hash(meaning: Any) -> str:
+    canonical = json.dumps(meaning, sort_keys=True, separators=(",", ":"), default=str)
+    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _policy_meaning(policy: PolicyConfig) -> dict[str, Any]:
+    return {
+        "columns": {
+            name: [rule.classification, rule.treatments, rule.key_domain, rule.reason] for name, rule in policy.columns.items()
+        },
+        "unlisted": policy.unlisted_columns,
+        "unsafe_keep": dict(policy.unsafe_keep),
+        "facts": dict(policy.facts),
+    }
+
+
+def _meaning(
+    pipeline: PipelineConfig, policy: PolicyConfig, columns: tuple[ColumnPlan, ...],
+    checks: tuple[CheckPlan, ...], filters: tuple[FilterPlan, ...],
+) -> dict[str, Any]:  # fmt: skip
+    """What the plan hash covers: everything that changes a run's outcome, and no place, comment or key version."""
+    source, target = pipeline.source, pipeline.target
+    return {
+        "source": [source.kind, source.shown, source.trim, source.null_values, source.on_bad_row, source.delimiter, source.quote, source.encoding],
+        "columns": [[*_column_meaning(column), column.key_domain, column.outcome] for column in columns],
+        "policy": _policy_meaning(policy),
+        "checks": [[check.type, check.columns, dict(check.arguments), check.mostly] for check in checks],
+        "filters": [[rule.column, rule.op, rule.value] for rule in filters],
+        "target": [target.kind, target.shown, target.connection, target.table, target.mode],
+        "limits": [str(pipeline.max_quarantined), pipeline.timeout_seconds, pipeline.chunk_rows, pipeline.allow_empty],
+    }  # fmt: skip
+
+
+def _column_meaning(column: ColumnPlan) -> list[Any]:
+    steps = [[step.treatment, _parameters(step)] for step in column.steps]
+    return [column.name, column.type.name, str(column.type.arrow), column.type.format, str(column.output), steps]
+
+
+def _parameters(step: Step) -> dict[str, Any]:
+    if not is_dataclass(step.parameters) or isinstance(step.parameters, type):
+        return {}
+    return {name.removesuffix("_"): value for name, value in asdict(step.parameters).items()}
+
+
+def document(decision: Decision) -> dict[str, Any]:
+    """The ``veilflow/plan/1`` document."""
+    plan = decision.plan
+    statuses = [error.exit_status for error in decision.errors]
+    return {
+        "schema": "veilflow/plan/1",
+        "pipeline": plan.pipeline,
+        "plan_hash": plan.plan_hash,
+        "policy_hash": plan.policy_hash,
+        "would_exit": next((status for status in WORST_FIRST if status in statuses), 0),
+        "publish": plan.target.publish,
+        "columns": [
+            {
+                "name": column.name,
+                "type": column.type.name,
+                "class": column.classification,
+                "treatment": column.treatment,
+                "parameters": [_parameters(step) for step in column.steps],
+                "key_domain": column.key_domain,
+                "rule": _place(column.rule),
+                "reason": column.reason,
+                "outcome": column.outcome,
+            }
+            for column in plan.columns
+        ],
+        "checks": [
+            {"type": check.type, "column": check.column, "kind": "row", "engine": check.engine, "on_fail": "quarantine",
+             "mostly": check.mostly, "title": check.title}
+            for check in plan.checks
+        ],
+        "secrets": list(plan.secrets),
+        "errors": [
+            {"code": error.code, "problem": error.problem, "hint": error.hint, "place": _error_place(error)}
+            for error in decision.errors
+        ],
+    }  # fmt: skip
+
+
+def _place(place: Place | None) -> Mapping[str, Any] | None:
+    return None if place is None else {"file": place.file, "line": place.line}
+
+
+def _error_place(error: VeilError) -> Mapping[str, Any] | None:
+    place = error.place
+    return None if place is None else {"file": place.file, "line": place.line, "column": place.column}
