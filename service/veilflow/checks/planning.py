@@ -1,0 +1,180 @@
+"""From one expectation of a suite to a check of the plan; pure, without Great Expectations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from difflib import get_close_matches
+from typing import Any
+
+from veilflow.checks.arguments import KINDS
+from veilflow.checks.table import KNOWN_EXPECTATIONS, ROW_EXPECTATIONS, RowExpectation
+from veilflow.errors import Place, VeilError
+from veilflow.model import CheckPlan
+
+#: What an expectation may say in a suite that Great Expectations 1.x wrote.
+_KEYS = (
+    "type", "kwargs", "meta", "severity", "notes", "description", "id", "rendered_content",
+    "expectation_context",
+)  # fmt: skip
+_CONDITIONS = ("row_condition", "condition_parser")
+_SHOWN = 60
+
+
+def plan_check(raw: Mapping[str, Any], place: Place) -> CheckPlan:
+    """A check from one entry of a suite's ``expectations``.
+
+    Raises VeilError: VEIL207 for an unknown type or argument or a value that does not fit its argument, VEIL305
+    for an expectation that cannot be judged row by row.
+    """
+    for key in raw:
+        if key not in _KEYS:
+            raise _unknown(f'an expectation has no key "{key}"', str(key), _KEYS, place)
+    kind = raw.get("type")
+    expectation = _expectation(kind, place)
+    given = raw.get("kwargs")
+    if not isinstance(given, Mapping):
+        raise VeilError("VEIL207", f"{kind} has no kwargs", 'write "kwargs": {"column": …}', place)
+    arguments = {key: value for key, value in given.items() if value is not None}
+    _refuse_conditions(arguments, place)
+    mostly = _mostly(arguments.pop("mostly", 1.0), str(kind), place)
+    _check_arguments(str(kind), expectation, arguments, place)
+    columns = _columns(expectation, arguments)
+    if len(set(columns)) != len(columns):
+        raise VeilError("VEIL207", f"{kind} compares a column with itself", "name two columns", place)
+    return CheckPlan(
+        type=str(kind),
+        columns=columns,
+        arguments=arguments,
+        mostly=mostly,
+        title=_own_title(raw) or _title(expectation, arguments),
+        place=place,
+    )
+
+
+def _expectation(kind: Any, place: Place) -> RowExpectation:
+    if isinstance(kind, str) and kind in ROW_EXPECTATIONS:
+        return ROW_EXPECTATIONS[kind]
+    if isinstance(kind, str) and kind in KNOWN_EXPECTATIONS:
+        raise VeilError(
+            "VEIL305",
+            f"{kind} does not judge single rows",
+            "judged chunk by chunk its verdict would be wrong; remove it, or write a row expectation",
+            place,
+        )
+    raise _unknown(f'there is no expectation "{kind}"', str(kind), sorted(ROW_EXPECTATIONS), place)
+
+
+def _unknown(problem: str, name: str, known: Iterable[str], place: Place) -> VeilError:
+    names = tuple(known)
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    listed = f"there are: {', '.join(names)}" if len(names) < 12 else "see the reference of expectations"
+    return VeilError("VEIL207", problem, f"did you mean {near[0]}? {listed}" if near else listed, place)
+
+
+def _refuse_conditions(arguments: Mapping[str, Any], place: Place) -> None:
+    for key in _CONDITIONS:
+        if key in arguments:
+            raise VeilError(
+                "VEIL305",
+                f"{key} is not part of this version",
+                "remove it; null values are skipped by every expectation but the null checks",
+                place,
+            )
+
+
+def _mostly(value: Any, kind: str, place: Place) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise VeilError("VEIL207", f"{kind}: mostly is not a share", "give a number from 0 to 1", place)
+    return float(value)
+
+
+def _check_arguments(kind: str, expectation: RowExpectation, given: Mapping[str, Any], place: Place) -> None:
+    known = expectation.arguments
+    for name, value in given.items():
+        if name not in known:
+            raise _unknown(f'{kind} has no argument "{name}"', str(name), (*known, "mostly"), place)
+        fits, wanted = KINDS[known[name].kind]
+        if not fits(value):
+            raise VeilError("VEIL207", f"{kind}: {name} does not fit", f"{name} takes {wanted}", place)
+    missing = [name for name, argument in known.items() if argument.need == "required" and name not in given]
+    if missing:
+        raise VeilError("VEIL207", f"{kind} needs {', '.join(missing)}", f"add {missing[0]} to its kwargs", place)
+    one_of = [name for name, argument in known.items() if argument.need == "one_of"]
+    if one_of and not any(name in given for name in one_of):
+        wanted = " or ".join(one_of)
+        raise VeilError("VEIL207", f"{kind} needs {wanted}", f"add {wanted} to its kwargs", place)
+    _check_order(kind, given, place)
+
+
+def _check_order(kind: str, given: Mapping[str, Any], place: Place) -> None:
+    low, high = given.get("min_value"), given.get("max_value")
+    numbers = isinstance(low, int | float) and isinstance(high, int | float)
+    if numbers and low > high:  # type: ignore[operator]
+        raise VeilError("VEIL207", f"{kind}: min_value is above max_value", "swap them", place)
+
+
+def _columns(expectation: RowExpectation, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    found: list[str] = []
+    for name, argument in expectation.arguments.items():
+        if argument.kind == "column":
+            found.append(arguments[name])
+        elif argument.kind == "columns":
+            found.extend(arguments[name])
+    return tuple(found)
+
+
+# --- titles ------------------------------------------------------------------------------
+
+
+def _own_title(raw: Mapping[str, Any]) -> str | None:
+    """A title that the suite's author wrote: ``meta.veilflow.title``, else ``notes``."""
+    meta = raw.get("meta")
+    ours = meta.get("veilflow") if isinstance(meta, Mapping) else None
+    title = ours.get("title") if isinstance(ours, Mapping) else None
+    for words in (title, raw.get("notes")):
+        if isinstance(words, str) and words.strip():
+            return " ".join(words.split())
+    return None
+
+
+def _title(expectation: RowExpectation, arguments: Mapping[str, Any]) -> str:
+    words = {name: _words(name, arguments) for name in expectation.arguments}
+    words["range"] = _range(arguments)
+    return expectation.says.format(**words)
+
+
+def _words(name: str, arguments: Mapping[str, Any]) -> str:
+    value = arguments.get(name)
+    if name in ("value_set", "value_pairs_set"):
+        return _count(len(value or ()), "value" if name == "value_set" else "pair")
+    if name == "regex_list":
+        return _count(len(value or ()), "pattern")
+    if name == "column_list":
+        columns = list(value or ())
+        return f"{', '.join(columns[:-1])} and {columns[-1]}"
+    if name == "or_equal":
+        return "or equal to " if value else ""
+    if name == "match_on":
+        return str(value or "any")
+    text = str(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _range(arguments: Mapping[str, Any]) -> str:
+    low, high = _bound(arguments.get("min_value")), _bound(arguments.get("max_value"))
+    above = "above" if arguments.get("strict_min") else "at least"
+    below = "below" if arguments.get("strict_max") else "at most"
+    if low and high and (above, below) == ("at least", "at most"):
+        return f"between {low} and {high}"
+    return " and ".join(part for part in (low and f"{above} {low}", high and f"{below} {high}") if part)
+
+
+def _bound(value: Any) -> str:
+    if value is None:
+        return ""
+    return value.isoformat() if isinstance(value, date) else str(value)
