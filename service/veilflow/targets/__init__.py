@@ -1,0 +1,51 @@
+"""Where batches go to: one file per kind, each a ``model.Target``.
+
+Write, audit, publish: chunks land in a staging of the run, each with its receipt in one transaction; one publishing
+transaction makes them visible. To add a kind: a file with a class that fulfils the Protocol, a line in ``open_target``,
+and its name in the contract test.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from veilflow.errors import VeilError
+from veilflow.model import Mode, Secret, Target
+
+KINDS = ("sqlite", "postgresql", "csv", "jsonl", "parquet", "memory")
+
+__all__ = ["KINDS", "open_target"]
+
+
+def open_target(
+    *,
+    kind: str,
+    table: str,
+    mode: Mode,
+    schema: pa.Schema,
+    path: Path | None = None,
+    url: Secret | None = None,
+    lock_directory: Path | None = None,
+) -> Target:
+    """The target of a run; connects to nothing yet. VEIL214 if it cannot be used as configured."""
+    if kind == "sqlite" and path is not None:
+        from veilflow.targets.sqlite import SqliteTarget
+
+        return SqliteTarget(path, table, mode, schema, lock_directory or path.parent)
+    if kind == "postgresql" and url is not None:
+        from veilflow.targets.postgresql import PostgresqlTarget
+
+        return PostgresqlTarget(url, table, mode, schema)
+    if kind == "memory":
+        from veilflow.targets.memory import MemoryTarget
+
+        return MemoryTarget(schema)
+    if kind in ("csv", "jsonl", "parquet") and path is not None:
+        from veilflow.targets.files import FileTarget
+
+        if mode != "replace":
+            raise VeilError("VEIL214", "a file can only be replaced", "say `mode: replace`, or load into a database")
+        return FileTarget(kind, path, schema)
+    raise VeilError("VEIL214", f'no target of kind "{kind}" with what is configured', "kinds: " + ", ".join(KINDS))

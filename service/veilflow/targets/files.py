@@ -1,0 +1,125 @@
+"""CSV, JSON Lines and Parquet files: written under a temporary name, published by a rename."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.csv as pcsv
+import pyarrow.parquet as pq
+
+from veilflow.errors import VeilError
+from veilflow.model import Publication, Receipt, Writer
+
+
+class FileTarget:
+    """One file. In CSV null is an empty field and the empty string is a quoted one."""
+
+    parallel_writers = 1
+
+    def __init__(self, kind: str, path: Path, schema: pa.Schema) -> None:
+        self._kind, self._path, self._schema = kind, path, schema
+        self._temporary = path
+        self._receipts: dict[int, Receipt] = {}
+        self._file: BinaryIO | None = None
+        self._sink: Any = None
+
+    def inspect(self) -> str:
+        if self._path.is_dir() or not self._path.absolute().parent.is_dir():
+            raise VeilError("VEIL214", f"{self._path} cannot be written", "name a file in a directory that exists")
+        return "rename"
+
+    def open(self, run_id: str) -> None:
+        if self._file is not None:
+            return
+        self._temporary = self._path.with_name(f".{self._path.name}.{run_id}.part")
+        try:
+            self._file = os.fdopen(os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+        except OSError:
+            raise self._full() from None
+        self._sink = self._open_sink(self._file)
+
+    def _open_sink(self, file: BinaryIO) -> Any:
+        if self._kind == "csv":
+            # Strings are quoted and null is not, so that a reader can tell null from the empty string.
+            return pcsv.CSVWriter(file, self._schema, write_options=pcsv.WriteOptions(quoting_style="all_valid"))
+        return pq.ParquetWriter(file, self._schema) if self._kind == "parquet" else file
+
+    def receipts(self) -> dict[int, Receipt]:
+        return dict(self._receipts)
+
+    @contextmanager
+    def writer(self) -> Iterator[Writer]:
+        yield self
+
+    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
+        try:
+            if self._kind == "jsonl":
+                self._sink.write(_lines(rows))
+            elif rows.num_rows:
+                self._sink.write_table(pa.table(rows))
+        except OSError:
+            raise self._full() from None
+        self._receipts[receipt.chunk] = receipt
+
+    def staged_rows(self) -> int:
+        return sum(receipt.loaded for receipt in self._receipts.values())
+
+    def publish(self, _key_versions: Mapping[str, int]) -> int:
+        assert self._file is not None
+        try:
+            if self._kind != "jsonl":
+                self._sink.close()
+            if not self._file.closed:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+                self._file.close()
+            self._temporary.replace(self._path)
+            _sync_directory(self._path.absolute().parent)
+        except OSError:
+            raise self._full() from None
+        return self.staged_rows()
+
+    def publication(self, _run_id: str) -> Publication | None:
+        return None
+
+    def discard(self) -> None:
+        self.close()
+        self._temporary.unlink(missing_ok=True) if self._temporary != self._path else None
+
+    def close(self) -> None:
+        if self._file is not None and not self._file.closed:
+            with suppress(OSError, pa.ArrowException):
+                if self._kind != "jsonl":
+                    self._sink.close()
+                self._file.close()
+
+    def _full(self) -> VeilError:
+        return VeilError("VEIL101", f"{self._path} cannot be written", "free some space, or name a place where you may write")
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lines(rows: pa.RecordBatch | pa.Table) -> bytes:
+    return b"".join(
+        json.dumps(row, ensure_ascii=False, default=_plain).encode("utf-8") + b"\n" for row in rows.to_pylist()
+    )
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    return format(value, "f") if isinstance(value, Decimal) else bytes(value).hex()  # type: ignore[call-overload]

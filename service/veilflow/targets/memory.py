@@ -1,0 +1,55 @@
+"""A table in memory: what ``veilflow.anonymize`` returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import pyarrow as pa
+
+from veilflow.model import Publication, Receipt, Writer
+
+
+class MemoryTarget:
+    """Chunks in the order of their numbers; ``table`` after publishing."""
+
+    parallel_writers = 1
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._chunks: dict[int, tuple[pa.Table, Receipt]] = {}
+        self._run_id = ""
+        self.table: pa.Table | None = None
+
+    def inspect(self) -> str:
+        return "rename"
+
+    def open(self, run_id: str) -> None:
+        self._run_id = run_id
+
+    def receipts(self) -> dict[int, Receipt]:
+        return {number: receipt for number, (_rows, receipt) in self._chunks.items()}
+
+    @contextmanager
+    def writer(self) -> Iterator[Writer]:
+        yield self
+
+    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
+        self._chunks[receipt.chunk] = (pa.table(rows), receipt)
+
+    def staged_rows(self) -> int:
+        return sum(rows.num_rows for rows, _receipt in self._chunks.values())
+
+    def publish(self, _key_versions: Mapping[str, int]) -> int:
+        parts = [self._chunks[number][0] for number in sorted(self._chunks)]
+        self.table = pa.concat_tables(parts) if parts else self._schema.empty_table()
+        return int(self.table.num_rows)
+
+    def publication(self, _run_id: str) -> Publication | None:
+        return None
+
+    def discard(self) -> None:
+        self._chunks.clear()
+
+    def close(self) -> None:
+        """Nothing is held."""
