@@ -1,8 +1,8 @@
 """Whether rows are as expected: row expectations of Great Expectations, judged chunk by chunk.
 
 ``plan_check`` reads an expectation, ``open_checker`` gives what judges chunks. To add an expectation: a line in
-``table.py`` (and a kind of argument in ``arguments.py`` if it needs one). Great Expectations takes seconds to
-import, so only ``engine.py`` does, on use; ``warm_up`` starts that in the background.
+``catalogue.py`` (and a kind of argument in ``arguments.py`` if it needs one). Great Expectations takes seconds to
+import, so only ``great_expectations_engine.py`` does, on use; ``warm_up`` starts that in the background.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from veilflow.checks.planning import plan_check
-from veilflow.checks.table import KNOWN_EXPECTATIONS, ROW_EXPECTATIONS
+from veilflow.checks.catalogue import KNOWN_EXPECTATIONS, ROW_EXPECTATIONS
 from veilflow.checks.warming import warm_up
 from veilflow.model import Checker, CheckPlan, SourceColumn
 
@@ -20,9 +20,8 @@ __all__ = ["KNOWN_EXPECTATIONS", "ROW_EXPECTATIONS", "open_checker", "plan_check
 def open_checker(checks: Sequence[CheckPlan], columns: Sequence[SourceColumn]) -> Checker:
     """What judges chunks, for one run; may be used from several threads.
 
-    Raises VeilError: VEIL207 where a set or bound does not fit the type of its column, VEIL302 for a column that
-    ``columns`` does not have.
+    A column is held against the plan before, so none is missing here.
     """
-    from veilflow.checks.engine import GreatExpectationsChecker
+    from veilflow.checks.great_expectations_engine import GreatExpectationsChecker
 
     return GreatExpectationsChecker(checks, columns)

@@ -9,8 +9,6 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from veilflow.checks.table import Kind
-
 _SCALARS = (str, int, float, bool, Decimal, date)
 _PAIR_NULLS = ("both_values_are_missing", "either_value_is_missing", "neither")
 _RECORD_NULLS = ("all_values_are_missing", "any_value_is_missing", "never")
@@ -75,7 +73,7 @@ def _date_format(value: Any) -> bool:
 
 
 #: Per kind: whether a value is one, and the words for what was wanted.
-KINDS: Mapping[Kind, tuple[Callable[[Any], bool], str]] = {
+KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "column": (_column, "the name of a column"),
     "columns": (_columns, "a list of two or more different columns"),
     "values": (_scalars, "a list of texts, numbers, dates or booleans, with one at least"),
@@ -92,3 +90,21 @@ KINDS: Mapping[Kind, tuple[Callable[[Any], bool], str]] = {
     "pair_nulls": (lambda value: value in _PAIR_NULLS, "one of " + ", ".join(_PAIR_NULLS)),
     "record_nulls": (lambda value: value in _RECORD_NULLS, "one of " + ", ".join(_RECORD_NULLS)),
 }
+
+#: The kind of each argument, by its name.
+_KIND_OF: Mapping[str, str] = {
+    "column": "column", "column_A": "column", "column_B": "column", "column_list": "columns",
+    "value_set": "values", "value_pairs_set": "pairs", "regex": "regex", "regex_list": "regexes",
+    "min_value": "bound", "max_value": "bound", "value": "length", "sum_total": "number",
+    "strict_min": "flag", "strict_max": "flag", "or_equal": "flag", "match_on": "any_or_all",
+    "strftime_format": "date_format", "json_schema": "json_schema",
+}  # fmt: skip
+
+
+def kind_of(expectation: str, argument: str) -> str:
+    """Which of ``KINDS`` an argument is; a few mean another thing in another expectation."""
+    if argument == "ignore_row_if":
+        return "pair_nulls" if "_pair_" in expectation else "record_nulls"
+    if "_lengths_" in expectation and argument in ("min_value", "max_value"):
+        return "length"
+    return _KIND_OF[argument]

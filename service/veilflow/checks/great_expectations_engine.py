@@ -125,10 +125,9 @@ class GreatExpectationsChecker:
         expectations = []
         for check in self._checks:
             spec = ROW_EXPECTATIONS[check.type]
-            columns = {
-                argument: self._frame_column(check, column)
-                for argument, column in zip(spec.columns, check.columns, strict=True)
-            }
+            names = [self._frame_column(check, column) for column in check.columns]
+            together = spec.columns == ("column_list",)
+            columns = {"column_list": names} if together else dict(zip(spec.columns, names, strict=True))
             expectations.append(get_expectation_impl(check.type)(**columns, **check.arguments))
         return _Built(asset.add_batch_definition_whole_dataframe("whole"), tuple(expectations))
 

@@ -7,8 +7,8 @@ from datetime import date
 from difflib import get_close_matches
 from typing import Any
 
-from veilflow.checks.arguments import KINDS
-from veilflow.checks.table import KNOWN_EXPECTATIONS, ROW_EXPECTATIONS, RowExpectation
+from veilflow.checks.arguments import KINDS, kind_of
+from veilflow.checks.catalogue import KNOWN_EXPECTATIONS, ROW_EXPECTATIONS, RowExpectation
 from veilflow.errors import Place, VeilError
 from veilflow.model import CheckPlan
 
@@ -45,7 +45,7 @@ def plan_check(raw: Mapping[str, Any], place: Place) -> CheckPlan:
     return CheckPlan(
         type=str(kind),
         columns=columns,
-        arguments=arguments,
+        arguments={key: value for key, value in arguments.items() if key not in expectation.columns},
         mostly=mostly,
         title=_own_title(raw) or _title(expectation, arguments),
         place=place,
@@ -90,20 +90,18 @@ def _mostly(value: Any, kind: str, place: Place) -> float:
 
 
 def _check_arguments(kind: str, expectation: RowExpectation, given: Mapping[str, Any], place: Place) -> None:
-    known = expectation.arguments
+    known = (*expectation.columns, *expectation.arguments)
     for name, value in given.items():
         if name not in known:
             raise _unknown(f'{kind} has no argument "{name}"', str(name), (*known, "mostly"), place)
-        fits, wanted = KINDS[known[name].kind]
+        fits, wanted = KINDS[kind_of(kind, name)]
         if not fits(value):
             raise VeilError("VEIL207", f"{kind}: {name} does not fit", f"{name} takes {wanted}", place)
-    missing = [name for name, argument in known.items() if argument.need == "required" and name not in given]
+    missing = [name for name in (*expectation.columns, *expectation.required) if name not in given]
     if missing:
         raise VeilError("VEIL207", f"{kind} needs {', '.join(missing)}", f"add {missing[0]} to its kwargs", place)
-    one_of = [name for name, argument in known.items() if argument.need == "one_of"]
-    if one_of and not any(name in given for name in one_of):
-        wanted = " or ".join(one_of)
-        raise VeilError("VEIL207", f"{kind} needs {wanted}", f"add {wanted} to its kwargs", place)
+    if "min_value" in known and not given.keys() & {"min_value", "max_value"}:
+        raise VeilError("VEIL207", f"{kind} needs min_value or max_value", "add one of them to its kwargs", place)
     _check_order(kind, given, place)
 
 
@@ -115,13 +113,9 @@ def _check_order(kind: str, given: Mapping[str, Any], place: Place) -> None:
 
 
 def _columns(expectation: RowExpectation, arguments: Mapping[str, Any]) -> tuple[str, ...]:
-    found: list[str] = []
-    for name, argument in expectation.arguments.items():
-        if argument.kind == "column":
-            found.append(arguments[name])
-        elif argument.kind == "columns":
-            found.extend(arguments[name])
-    return tuple(found)
+    if expectation.columns == ("column_list",):
+        return tuple(arguments["column_list"])
+    return tuple(arguments[name] for name in expectation.columns)
 
 
 # --- titles ------------------------------------------------------------------------------
@@ -139,9 +133,8 @@ def _own_title(raw: Mapping[str, Any]) -> str | None:
 
 
 def _title(expectation: RowExpectation, arguments: Mapping[str, Any]) -> str:
-    words = {name: _words(name, arguments) for name in expectation.arguments}
-    words["range"] = _range(arguments)
-    return expectation.says.format(**words)
+    words = {name: _words(name, arguments) for name in (*expectation.columns, *expectation.arguments)}
+    return expectation.title.format(**words, range=_range(arguments))
 
 
 def _words(name: str, arguments: Mapping[str, Any]) -> str:
@@ -153,10 +146,6 @@ def _words(name: str, arguments: Mapping[str, Any]) -> str:
     if name == "column_list":
         columns = list(value or ())
         return f"{', '.join(columns[:-1])} and {columns[-1]}"
-    if name == "or_equal":
-        return "or equal to " if value else ""
-    if name == "match_on":
-        return str(value or "any")
     text = str(value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
