@@ -85,7 +85,6 @@ KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "number": (_number, "a number"),
     "flag": (lambda value: isinstance(value, bool), "true or false"),
     "date_format": (_date_format, "a strftime format that can be read back, such as %Y-%m-%d"),
-    "json_schema": (lambda value: isinstance(value, Mapping), "a JSON schema"),
     "any_or_all": (lambda value: value in ("any", "all"), "any or all"),
     "pair_nulls": (lambda value: value in _PAIR_NULLS, "one of " + ", ".join(_PAIR_NULLS)),
     "record_nulls": (lambda value: value in _RECORD_NULLS, "one of " + ", ".join(_RECORD_NULLS)),
@@ -97,7 +96,7 @@ _KIND_OF: Mapping[str, str] = {
     "value_set": "values", "value_pairs_set": "pairs", "regex": "regex", "regex_list": "regexes",
     "min_value": "bound", "max_value": "bound", "value": "length", "sum_total": "number",
     "strict_min": "flag", "strict_max": "flag", "or_equal": "flag", "match_on": "any_or_all",
-    "strftime_format": "date_format", "json_schema": "json_schema",
+    "strftime_format": "date_format",
 }  # fmt: skip
 
 

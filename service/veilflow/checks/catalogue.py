@@ -59,9 +59,6 @@ ROW_EXPECTATIONS: Mapping[str, RowExpectation] = {
     ),
     "expect_column_values_to_be_dateutil_parseable": _one("{column} can be read as a date", reads_text=True),
     "expect_column_values_to_be_json_parseable": _one("{column} can be read as JSON", reads_text=True),
-    "expect_column_values_to_match_json_schema": _one(
-        "{column} fits its JSON schema", "json_schema", required=("json_schema",), reads_text=True
-    ),
     "expect_column_pair_values_a_to_be_greater_than_b": _pair("{column_A} is greater than {column_B}", "or_equal"),
     "expect_column_pair_values_to_be_equal": _pair("{column_A} equals {column_B}"),
     "expect_column_pair_values_to_be_in_set": _pair(
@@ -86,7 +83,7 @@ OTHER_EXPECTATIONS = frozenset(
         "column_quantile_values_to_be_between", "column_stdev_to_be_between", "column_sum_to_be_between",
         "column_to_exist", "column_unique_value_count_to_be_between", "column_value_z_scores_to_be_less_than",
         "column_values_to_be_decreasing", "column_values_to_be_in_type_list", "column_values_to_be_increasing",
-        "column_values_to_be_of_type", "column_values_to_be_unique",
+        "column_values_to_be_of_type", "column_values_to_be_unique", "column_values_to_match_json_schema",
         "column_values_to_match_like_pattern", "column_values_to_match_like_pattern_list",
         "column_values_to_not_match_like_pattern", "column_values_to_not_match_like_pattern_list",
         "compound_columns_to_be_unique", "query_results_to_match_comparison",

@@ -18,14 +18,19 @@ import pandas as pd
 import pyarrow as pa
 
 from veilflow.checks.catalogue import ROW_EXPECTATIONS
+from veilflow.checks.typed import bounds, comparable, series
 from veilflow.errors import VeilError
-from veilflow.model import Chunk, CheckOutcome, CheckPlan, SourceColumn
+from veilflow.model import TEXT, Chunk, CheckOutcome, CheckPlan, SourceColumn
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
 #: Column name of the text form of a column, beside its typed form.
 _TEXT = "{}\x1ftext"
 _NULL_CHECKS = ("expect_column_values_to_not_be_null", "expect_column_values_to_be_null")
+_IGNORE_ALL = ("both_values_are_missing", "all_values_are_missing")
+_IGNORE_ANY = ("either_value_is_missing", "any_value_is_missing")
+#: The key in an expectation's meta that holds the number of its check.
+_NUMBER = "veilflow_check"
 _COMPLETE = {"result_format": "COMPLETE", "exclude_unexpected_values": True}
 _IMPORT = threading.Lock()
 
@@ -35,7 +40,7 @@ class _Built:
     """A thread's own context, batch definition and expectations: shared, they give wrong verdicts in silence."""
 
     batch_definition: Any
-    expectations: tuple[Any, ...]
+    suite: Any
 
 
 class GreatExpectationsChecker:
@@ -43,53 +48,72 @@ class GreatExpectationsChecker:
 
     def __init__(self, checks: Sequence[CheckPlan], columns: Sequence[SourceColumn]) -> None:
         self._checks = tuple(checks)
-        self._types = {column.name: column.type.name for column in columns}
+        self._types = {column.name: column.type for column in columns}
+        self._arguments = tuple(self._comparable(check) for check in self._checks)
         self._local = threading.local()
 
     def check(self, chunk: Chunk) -> tuple[CheckOutcome, ...]:
         """See ``model.Checker``. VEIL103 where Great Expectations fails on a check; its text is not passed on."""
-        if chunk.raw.num_rows == 0:
+        if chunk.raw.num_rows == 0 or not self._checks:
             none = np.array([], dtype=np.int64)
             return tuple(CheckOutcome(number, 0, none) for number in range(len(self._checks)))
-        built = self._built()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            batch = built.batch_definition.get_batch(batch_parameters={"dataframe": self._frame(chunk)})
-            return tuple(
-                self._outcome(number, batch, expectation, chunk.raw.num_rows)
-                for number, expectation in enumerate(built.expectations)
-            )
+        frame = self._frame(chunk)
+        answers = self._answers(frame)
+        return tuple(self._outcome(number, answers.get(number), frame) for number in range(len(self._checks)))
 
-    def _outcome(self, number: int, batch: Any, expectation: Any, rows: int) -> CheckOutcome:
-        check = self._checks[number]
-        failed = np.array([], dtype=np.int64)
+    def _answers(self, frame: pd.DataFrame) -> dict[int, Any]:
+        """Great Expectations' result of each check, by its number. All checks go in one pass with row indices:
+        a pass costs more than what booleans alone would save, and every pass hashes the frame anew."""
+        from great_expectations.validator.v1_validator import Validator
+
         try:
-            # Booleans alone are twice as fast; indices are asked for only where something failed.
-            answer = batch.validate(expectation, result_format="BOOLEAN_ONLY")
-            if not answer.success:
-                answer = batch.validate(expectation, result_format=_COMPLETE)
-                failed = np.array(sorted(answer.result["unexpected_index_list"]), dtype=np.int64)
-            if _raised(answer.exception_info):
-                raise ValueError
-        except Exception:
+            built = self._built()
+            # Not ValidationDefinition.run(): that keeps every result in a store which all threads share.
+            validator = Validator(built.batch_definition, _COMPLETE, {"dataframe": frame})
+            results = validator.validate_expectation_suite(built.suite).results
+            # Results do not come in the suite's order once an expectation raised.
+            return {answer.expectation_config.meta[_NUMBER]: answer for answer in results}
+        except Exception as error:
+            raise VeilError(
+                "VEIL103", f"Great Expectations could not judge a chunk ({type(error).__name__})",
+                "look for an expectation that does not fit its column's type",
+            ) from None  # fmt: skip
+
+    def _outcome(self, number: int, answer: Any, frame: pd.DataFrame) -> CheckOutcome:
+        """An expectation that Great Expectations left out, or that raised, is an error and never a pass."""
+        check = self._checks[number]
+        failed = None if answer is None or _raised(answer.exception_info) else _failed(answer)
+        if failed is None:
             raise VeilError(
                 "VEIL103", f"Great Expectations could not judge {check.type} on {check.column}",
                 "the expectation does not fit the column's type; compare text with text and numbers with numbers", check.place,
+            )  # fmt: skip
+        return CheckOutcome(number, len(frame) - self._unjudged(check, frame), failed)
+
+    def _comparable(self, check: CheckPlan) -> dict[str, Any]:
+        kinds = tuple(self._types.get(column, TEXT) for column in check.columns)
+        try:
+            if check.type == "expect_column_values_to_be_between":
+                return bounds(check.arguments, kinds[0])
+            return comparable(check.arguments, kinds)
+        except ValueError as error:
+            raise VeilError(
+                "VEIL207", f"{check.type} does not fit {check.column}: {error}",
+                "declare the column's type under `columns:` in the pipeline, or change the expectation", check.place,
             ) from None  # fmt: skip
-        return CheckOutcome(number, rows - self._unjudged(check, batch.data.dataframe), failed)
 
     def _unjudged(self, check: CheckPlan, frame: pd.DataFrame) -> int:
         """Rows that the check leaves out: nulls, except for the null checks themselves; of pairs, those that
-        ``ignore_row_if`` says (Great Expectations' default: both are missing)."""
+        ``ignore_row_if`` says (Great Expectations' default: all are missing)."""
         if check.type in _NULL_CHECKS:
             return 0
         missing = [frame[self._frame_column(check, column)].isna().to_numpy() for column in check.columns]
-        rule = check.arguments.get("ignore_row_if", "both_values_are_missing")
         if len(missing) == 1:
             return int(missing[0].sum())
-        if rule == "neither":
-            return 0
-        return int((missing[0] & missing[1] if rule == "both_values_are_missing" else missing[0] | missing[1]).sum())
+        rule = check.arguments.get("ignore_row_if", _IGNORE_ALL[0])
+        if rule in _IGNORE_ALL:
+            return int(np.logical_and.reduce(missing).sum())
+        return int(np.logical_or.reduce(missing).sum()) if rule in _IGNORE_ANY else 0
 
     def _frame(self, chunk: Chunk) -> pd.DataFrame:
         """Only the columns that a check names, typed or as text."""
@@ -98,13 +122,13 @@ class GreatExpectationsChecker:
             for column in check.columns:
                 name = self._frame_column(check, column)
                 if name not in columns:
-                    text = ROW_EXPECTATIONS[check.type].reads_text
-                    columns[name] = _series(_as_text(chunk.raw.column(column)) if text else chunk.values.column(column))
+                    text = _reads_text(check)
+                    columns[name] = series(_as_text(chunk.raw.column(column)) if text else chunk.values.column(column))
         return pd.DataFrame(columns)
 
     def _frame_column(self, check: CheckPlan, column: str) -> str:
         """A text column has one form; of others, expectations about text read the text as it came."""
-        reads_text = ROW_EXPECTATIONS[check.type].reads_text and self._types.get(column) != "text"
+        reads_text = _reads_text(check) and self._types.get(column, TEXT).name != "text"
         return _TEXT.format(column) if reads_text else column
 
     def _built(self) -> _Built:
@@ -118,18 +142,20 @@ class GreatExpectationsChecker:
         import great_expectations as gx
         from great_expectations.expectations.registry import get_expectation_impl
 
-        logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
+        _silence()
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}
         asset = context.data_sources.add_pandas("chunks").add_dataframe_asset("chunk")
         expectations = []
-        for check in self._checks:
+        for number, check in enumerate(self._checks):
             spec = ROW_EXPECTATIONS[check.type]
             names = [self._frame_column(check, column) for column in check.columns]
             together = spec.columns == ("column_list",)
             columns = {"column_list": names} if together else dict(zip(spec.columns, names, strict=True))
-            expectations.append(get_expectation_impl(check.type)(**columns, **check.arguments))
-        return _Built(asset.add_batch_definition_whole_dataframe("whole"), tuple(expectations))
+            meta = {_NUMBER: number}
+            expectations.append(get_expectation_impl(check.type)(**columns, **self._arguments[number], meta=meta))
+        suite = gx.ExpectationSuite(name="checks", expectations=expectations)
+        return _Built(asset.add_batch_definition_whole_dataframe("whole"), suite)
 
 
 def _raised(info: Any) -> bool:
@@ -143,10 +169,24 @@ def _as_text(values: pa.Array) -> pa.Array:
     return values if pa.types.is_string(values.type) else values.cast(pa.string())
 
 
-def _series(values: pa.Array) -> pd.Series[Any]:
-    """Text and numbers as pandas knows them; dates and decimals as Python objects, null as None."""
-    if pa.types.is_string(values.type):
-        return pd.Series(values.to_pandas(), dtype=object).where(pd.Series(values.is_valid().to_pandas()), None)
-    if pa.types.is_integer(values.type):
-        return pd.Series(values.to_pandas(types_mapper=None) if not values.null_count else values.to_pandas(integer_object_nulls=True))
-    return pd.Series(values.to_pandas(date_as_object=True))
+def _reads_text(check: CheckPlan) -> bool:
+    """Null checks read the cell as it came too: one that does not fit its type is not missing."""
+    return ROW_EXPECTATIONS[check.type].reads_text or check.type in _NULL_CHECKS
+
+
+def _failed(answer: Any) -> np.ndarray[Any, np.dtype[np.int64]] | None:
+    """The indices of the rows that failed; None where Great Expectations does not say which."""
+    rows = answer.result.get("unexpected_index_list")
+    if rows is None:
+        return None if answer.result.get("unexpected_count") else np.array([], dtype=np.int64)
+    return np.array(sorted(rows), dtype=np.int64)
+
+
+def _silence() -> None:
+    """Keep texts that may quote a value out of logs and stderr. The filters stay for the process, because
+    ``warnings.catch_warnings`` is not safe beside other threads."""
+    logger = logging.getLogger("great_expectations")
+    logger.setLevel(logging.CRITICAL + 1)
+    logger.propagate = False
+    for module in ("great_expectations", "dateutil", "pandas"):
+        warnings.filterwarnings("ignore", module=module)

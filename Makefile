@@ -1,0 +1,50 @@
+# One command each; every one sets up what it needs. Needs Python 3.11 to 3.13, git, make and a package registry.
+SHELL := /bin/sh
+BIN := .venv/bin
+STAMP := .venv/.complete
+
+.PHONY: help setup demo test check bench docs clean
+help:
+	@echo "make demo   run the sample pipeline    make test   run all tests"
+	@echo "make check  everything a change needs  make bench  measure"
+
+setup: $(STAMP)
+
+# The stamp is written last, so a set-up that was interrupted starts again.
+$(STAMP): requirements/dev.txt requirements/uv.txt pyproject.toml
+	@rm -f $(STAMP)
+	@python=""; for name in python3.13 python3.12 python3.11 python3; do \
+	  if $$name -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then python=$$name; break; fi; done; \
+	if [ -z "$$python" ]; then echo "Python 3.11, 3.12 or 3.13 with venv is needed" >&2; exit 2; fi; \
+	if ! $(BIN)/python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then rm -rf .venv; $$python -m venv .venv; fi
+	@echo "installing the locked dependencies into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt requirements/uv.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	@$(BIN)/veil init . --quiet
+	@$(BIN)/veil run people
+	@echo
+	@$(BIN)/veil preview people -n 1
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest -q
+
+check: $(STAMP)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python docs/generate.py --check
+	@$(BIN)/python -m pytest -q
+
+bench: $(STAMP)
+	@$(BIN)/python -m benchmarks
+
+docs: $(STAMP)
+	@$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf .venv out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,101 @@
+"""Values and the arguments they are compared with, in forms that pandas compares without surprise.
+
+Dates and timestamps become datetimes (``date`` and text never equal a datetime), decimals become doubles on both
+sides (a Decimal and the double of the same digits differ), so a comparison holds on 15 significant digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from veilflow.model import ColumnType
+
+_EXACT_IN_DOUBLE = 2**53
+_WANTED = {"integer": "numbers", "decimal": "numbers", "float": "numbers", "boolean": "booleans"} | {
+    "date": "ISO 8601 dates",
+    "timestamp": "ISO 8601 timestamps",
+}
+
+
+def series(values: pa.Array) -> pd.Series[Any]:
+    """A column for Great Expectations; the rows and their order stay."""
+    if pa.types.is_date(values.type):
+        values = values.cast(pa.timestamp("s"))
+    elif pa.types.is_decimal(values.type):
+        values = values.cast(pa.float64())
+    elif pa.types.is_integer(values.type) and values.null_count and not _small(values):
+        return pd.Series(values.to_pandas(integer_object_nulls=True))
+    return pd.Series(values.to_pandas())
+
+
+def _small(values: pa.Array) -> bool:
+    """Whether every integer survives as a double, which is what pandas makes of integers with nulls."""
+    range_ = pc.min_max(values)
+    low, high = range_["min"].as_py(), range_["max"].as_py()
+    return low is None or (-_EXACT_IN_DOUBLE < low and high < _EXACT_IN_DOUBLE)
+
+
+def comparable(arguments: Mapping[str, Any], types: tuple[ColumnType, ...]) -> dict[str, Any]:
+    """The arguments with every set, pair and bound in the form of its column.
+
+    Raises ValueError, whose text says what is wanted and never what was given.
+    """
+    found = dict(arguments)
+    if "value_set" in found:
+        found["value_set"] = [_as(one, types[0]) for one in found["value_set"]]
+    if "value_pairs_set" in found:
+        found["value_pairs_set"] = [
+            tuple(None if one is None else _as(one, kind) for one, kind in zip(pair, types, strict=True))
+            for pair in found["value_pairs_set"]
+        ]
+    return found
+
+
+def bounds(arguments: Mapping[str, Any], kind: ColumnType) -> dict[str, Any]:
+    """The arguments of a range. Great Expectations parses a datetime into a date, but not its ISO text."""
+    if kind.name not in _WANTED or kind.name == "boolean":
+        raise ValueError(f"a range needs a column of numbers, dates or timestamps, and this one is {kind.name}")
+    found = dict(arguments)
+    for name in ("min_value", "max_value"):
+        if name in found:
+            bound = _as(found[name], kind)
+            found[name] = bound.isoformat() if isinstance(bound, datetime) else bound
+    return found
+
+
+def _as(value: Any, kind: ColumnType) -> Any:
+    if kind.name in ("date", "timestamp"):
+        return _moment(value, kind)
+    if kind.name == "boolean":
+        fits = isinstance(value, bool)
+    elif kind.name in _WANTED:
+        fits = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    else:
+        fits = isinstance(value, str)
+    if not fits:
+        raise ValueError(f"the column is {kind.name}, so it is compared with {_WANTED.get(kind.name, 'texts')}")
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def _moment(value: Any, kind: ColumnType) -> datetime:
+    wanted = f"the column is {kind.name}, so it is compared with {_WANTED[kind.name]}"
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError(wanted) from None
+    elif isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime.combine(value, time())
+    if not isinstance(value, datetime):
+        raise ValueError(wanted)
+    zoned = pa.types.is_timestamp(kind.arrow) and kind.arrow.tz is not None
+    if zoned and value.tzinfo is None:
+        return value.replace(tzinfo=UTC)
+    return value.astimezone(UTC).replace(tzinfo=None) if not zoned and value.tzinfo else value
