@@ -140,7 +140,7 @@ def _steps(rule: RuleConfig, errors: list[VeilError]) -> tuple[Step, ...]:
         try:
             steps.append(make_step(name, parameters, rule.place))
         except VeilError as error:
-            errors.append(error)
+            errors.extend(error.parts)
     return tuple(steps)
 
 
@@ -206,7 +206,7 @@ def _checks(suite: SuiteConfig | None, present: list[str], errors: list[VeilErro
         try:
             check = plan_check(expectation.raw, expectation.place)
         except VeilError as error:
-            errors.append(error)
+            errors.extend(error.parts)
             continue
         for column in check.columns:
             _present(column, present, "an expectation names the column", check.place, errors)
@@ -232,9 +232,13 @@ def _filter_fits(rule: FilterPlan, kind: pa.DataType) -> bool:
     values = rule.value if rule.op in ("in", "not_in") else [rule.value]
     if not isinstance(values, list) or not values or any(value is None or isinstance(value, dict | list) for value in values):
         return False
+    if rule.op in ("<", "<=", ">", ">=") and pa.types.is_string(kind) and not isinstance(values[0], str):
+        return False  # as text "9" is above "18": the column needs a type first
+    if pa.types.is_boolean(kind) != all(isinstance(value, bool) for value in values):
+        return False
     try:
         pa.array(values).cast(kind)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+    except (pa.ArrowException, OverflowError, TypeError, ValueError):
         return False
     return True
 

@@ -32,6 +32,7 @@ _SOURCE_ENDINGS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "
 _TARGET_KINDS = ("sqlite", "postgresql", "csv", "jsonl", "parquet")
 _TYPES = ("text", "integer", "decimal", "float", "boolean", "date", "timestamp", "json")
 _OPERATORS = ("==", "!=", "<", "<=", ">", ">=", "in", "not_in", "is_null", "not_null")
+_LONGEST_SECONDS = 366 * 24 * 3600
 _FACTS = ("purpose", "legal_basis", "controller", "recipients", "retention", "owner", "review_date")
 
 
@@ -65,6 +66,11 @@ def _find(directory: Path, name: str, what: str, endings: tuple[str, ...] = (".y
     near = get_close_matches(name, there, n=1)
     hint = (f"did you mean {near[0]}? " if near else "") + "there are: " + (", ".join(there) or "none")
     raise VeilError("VEIL204", f'there is no {what} "{name}" in {directory.name}/', hint)
+
+
+def _column_name(written: str) -> str:
+    """A column's name as names are compared: after NFC and trimming."""
+    return unicodedata.normalize("NFC", written).strip()
 
 
 # --- names of secrets --------------------------------------------------------------------
@@ -193,6 +199,11 @@ def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
         root.wrong(root.node("chunk_rows") or Node(None, root.place), "must be from 1 to 10000000", "chunk_rows")
     allow_empty = root.take("allow_empty", bool, "true or false", False)
     root.end()
+    if policy and (not _NAME.fullmatch(policy) or Path(policy).suffix in (".yaml", ".yml")):
+        root.wrong(root.node("policy") or Node(None, root.place), "must be a policy's name", "policy",
+                   "the file's name in policies/, without directory and ending")  # fmt: skip
+    if target.path is not None and source.shown and target.path.resolve() == source.path.resolve():
+        problems.append(VeilError("VEIL202", f"{shown}: the target is the file of the source", "name another path", target.place))
     raise_all(problems)
     return PipelineConfig(
         name=name, source=source, policy=policy, target=target, place=Place(shown), filters=filters,
@@ -214,8 +225,10 @@ def _source(found: Mapping | None, project: Path, types: dict[str, ColumnType], 
     delimiter = found.text("delimiter", "\t" if ending == ".tsv" else ",")
     quote = found.text("quote", '"')
     for key, value in (("delimiter", delimiter), ("quote", quote)):
-        if len(value) != 1 or not value.isascii():
+        if len(value) != 1 or not value.isascii() or value in "\r\n\0":
             found.wrong(found.node(key) or Node(None, found.place), "must be one ASCII character", key)
+    if delimiter == quote:
+        found.wrong(found.node("quote") or Node(None, found.place), "must not be the delimiter", "quote")
     config = SourceConfig(
         kind=kind or "csv", path=project / path, shown=path, trim=found.take("trim", bool, "true or false", False),
         null_values=tuple(null_values), on_bad_row=found.choice("on_bad_row", ("refuse", "quarantine"), "refuse"),
@@ -241,7 +254,7 @@ def _types(found: Mapping | None, problems: list[VeilError]) -> dict[str, Column
             column.wrong(node, "needs 1 <= precision <= 38 and 0 <= scale <= precision")
             precision, scale = 38, 2
         column.end()
-        types[unicodedata.normalize("NFC", name).strip()] = ColumnType(kind, _arrow(kind, precision, scale, zone), pattern)
+        types[_column_name(name)] = ColumnType(kind, _arrow(kind, precision, scale, zone), pattern)
     return types
 
 
@@ -268,7 +281,7 @@ def _filters(node: Node | None, problems: list[VeilError], shown: str) -> tuple[
         column, op = keep.text("column", "", required=True), keep.choice("op", _OPERATORS, "==", required=True)
         value = keep.node("value")
         keep.end()
-        filters.append(FilterPlan(name, column, op, None if value is None else value.plain, entry.place))
+        filters.append(FilterPlan(name, _column_name(column), op, None if value is None else value.plain, entry.place))
     return tuple(filters)
 
 
@@ -280,6 +293,8 @@ def _target(found: Mapping | None, project: Path, pipeline: str, shown: str) -> 
     path = found.text("path", required=on_disk) if on_disk else None
     connection = found.text("connection", required=True) if not on_disk else None
     table = found.text("table", pipeline)
+    if not table or not table.isprintable() or table.startswith(("_veilflow", "veilflow_staging")):
+        found.wrong(found.node("table") or Node(None, found.place), "must be a table's name, and not one of Veilflow's own", "table")
     mode = found.choice("mode", ("replace", "append"), "replace")
     found.end()
     return TargetConfig(
@@ -298,8 +313,8 @@ def _limits(found: Mapping | None) -> tuple[Limit | None, float | None]:
         if limit is None:
             found.wrong(node, "must be a share such as 5 %, or a whole number of rows", "max_quarantined")
     timeout = found.take("timeout_seconds", (int, float), "a number of seconds")
-    if timeout is not None and timeout <= 0:
-        found.wrong(found.node("timeout_seconds") or Node(None, found.place), "must be above 0", "timeout_seconds")
+    if timeout is not None and not 0 < timeout <= _LONGEST_SECONDS:
+        found.wrong(found.node("timeout_seconds") or Node(None, found.place), "must be above 0 and at most a year", "timeout_seconds")
     found.end()
     return limit, timeout
 
@@ -329,7 +344,10 @@ def load_policy(project: Path | None, name_or_path: str) -> PolicyConfig:
     root.version()
     facts = {key: str(value) for key in _FACTS if (value := root.take(key, (str, int, float, list), "text")) is not None}
     unlisted, unsafe_keep = _unlisted(root)
-    columns = _rules(root.sub("columns"), problems)
+    listed = root.node("columns")
+    columns = {} if listed is None or listed.value is None else _rules(root.sub("columns"), problems)
+    for name in columns.keys() & unsafe_keep.keys():
+        problems.append(VeilError("VEIL206", f'two rules decide the column "{name}"', "take it out of unsafe_keep", columns[name].place))
     root.end()
     if not columns and not problems:
         problems.append(VeilError("VEIL206", f"{shown} has no rule", "list each column with its class and treatment", Place(shown)))
@@ -345,7 +363,7 @@ def _unlisted(root: Mapping) -> tuple[str, dict[str, str]]:
         outer = Mapping(node, "unlisted_columns", root._problems)
         kept = outer.sub("unsafe_keep", required=True)
         outer.end()
-        reasons = {column: reason.value for column, reason in kept.items()} if kept else {}
+        reasons = {_column_name(column): reason.value for column, reason in kept.items()} if kept else {}
         if not all(isinstance(reason, str) and reason.strip() for reason in reasons.values()):
             root.wrong(node, "needs a reason for each column", "unlisted_columns.unsafe_keep")
         return "refuse", reasons
@@ -359,7 +377,7 @@ def _rules(found: Mapping | None, problems: list[VeilError]) -> dict[str, RuleCo
     rules: dict[str, RuleConfig] = {}
     for name, node in found.items() if found else ():
         rule = Mapping(node, f'column "{name}"', problems)
-        column = unicodedata.normalize("NFC", name).strip()
+        column = _column_name(name)
         if column in rules:
             problems.append(VeilError("VEIL206", f'two rules decide the column "{column}"', "keep one of them", node.place))
         classification = rule.choice("class", CLASSIFICATIONS, required=True)

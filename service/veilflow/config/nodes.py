@@ -17,7 +17,6 @@ _LARGEST_FILE = 1 << 20
 _DEEPEST = 40
 _INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][+-]?[0-9]+)?")
-_CORE_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:str")
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,10 @@ def read_yaml(path: Path, shown: str) -> Node:
         raise _refuse(shown, "is larger than 1 MiB", None)
     try:
         text = data.decode("utf-8-sig")
-        _no_anchors(text, shown)
+        if path.suffix == ".json":
+            # JSON may be indented by tabs, YAML may not; a raw tab cannot stand inside a JSON string.
+            text = text.replace("\t", " ")
+        _refuse_tricks(text, shown)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         raise _refuse(shown, f"is not plain YAML: {_what(error)}", error.problem_mark) from None
@@ -65,11 +67,14 @@ def _what(error: yaml.MarkedYAMLError) -> str:
     return problem if "'" not in problem and '"' not in problem else "a mark that does not belong there"
 
 
-def _no_anchors(text: str, shown: str) -> None:
+def _refuse_tricks(text: str, shown: str) -> None:
+    """Look at the events, which cost no memory: anchors, aliases, tags and depth, before a tree is made."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise _refuse(shown, "uses anchors or aliases, which Veilflow does not take", event.start_mark)
+        if getattr(event, "tag", None) is not None:
+            raise _refuse(shown, "uses a tag, which Veilflow does not take", event.start_mark)
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -81,19 +86,17 @@ def _no_anchors(text: str, shown: str) -> None:
 def _convert(node: yaml.Node, shown: str, depth: int) -> Node:
     place = Place(shown, node.start_mark.line + 1, node.start_mark.column + 1)
     if isinstance(node, yaml.ScalarNode):
-        if node.style is None and node.tag.startswith("tag:yaml.org,2002:"):
+        if node.style is None:
             return Node(_scalar(node.value), place, node.value)
-        if node.tag not in _CORE_TAGS:
-            raise _refuse(shown, "uses a tag, which Veilflow does not take", node.start_mark)
-        return Node(node.value, place)
-    if node.tag not in _CORE_TAGS:
-        raise _refuse(shown, "uses a tag, which Veilflow does not take", node.start_mark)
+        return Node(_text(node, shown), place)
     if isinstance(node, yaml.SequenceNode):
         return Node([_convert(child, shown, depth + 1) for child in node.value], place)
     found: dict[str, Node] = {}
     for key, value in node.value:
-        if not isinstance(key, yaml.ScalarNode) or (key.style is None and key.value == "<<"):
+        if not isinstance(key, yaml.ScalarNode):
             raise _refuse(shown, "has a key that is not text", key.start_mark)
+        if key.style is None and key.value == "<<":
+            raise _refuse(shown, "uses a merge key, which Veilflow does not take", key.start_mark)
         if key.value in found:
             raise _refuse(shown, f'has the key "{key.value}" twice', key.start_mark)
         converted = _convert(value, shown, depth + 1)
@@ -102,6 +105,14 @@ def _convert(node: yaml.Node, shown: str, depth: int) -> Node:
             converted.value, Place(shown, key.start_mark.line + 1, key.start_mark.column + 1), converted.written
         )
     return Node(found, place)
+
+
+def _text(node: yaml.ScalarNode, shown: str) -> str:
+    """A quoted text; JSON's two escapes of one character become that character."""
+    try:
+        return str(node.value).encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeError:
+        raise _refuse(shown, "has half a surrogate pair, which is no character", node.start_mark) from None
 
 
 def _scalar(text: str) -> Any:
@@ -197,5 +208,5 @@ class Mapping:
     def version(self) -> None:
         """``version: 1`` stands in every file, so that a later format is not misread."""
         node = self.node("version", required=True)
-        if node is not None and (node.value != 1 or isinstance(node.value, bool)):
+        if node is not None and (type(node.value) is not int or node.value != 1):
             self.wrong(node, "must be 1", "version")
