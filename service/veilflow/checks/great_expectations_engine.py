@@ -188,5 +188,6 @@ def _silence() -> None:
     logger = logging.getLogger("great_expectations")
     logger.setLevel(logging.CRITICAL + 1)
     logger.propagate = False
+    logger.addHandler(logging.NullHandler())
     for module in ("great_expectations", "dateutil", "pandas"):
         warnings.filterwarnings("ignore", module=module)
