@@ -18,7 +18,16 @@ from veilflow.checks import plan_check
 from veilflow.config import NamesConfig, PipelineConfig, PolicyConfig, RuleConfig, SuiteConfig
 from veilflow.errors import WORST_FIRST, Place, VeilError
 from veilflow.keys import KEY_DOMAIN
-from veilflow.model import CheckPlan, ColumnPlan, FilterPlan, Plan, SourceColumn, SourceSchema, Step, TargetPlan
+from veilflow.model import (
+    CheckPlan,
+    ColumnPlan,
+    FilterPlan,
+    Plan,
+    SourceColumn,
+    SourceSchema,
+    Step,
+    TargetPlan,
+)
 from veilflow.policies import Unlisted, choose
 from veilflow.treatments import TREATMENTS, make_step
 
@@ -64,7 +73,9 @@ def decide(
     checks = _checks(suite, present, errors)
     filters = tuple(_filter(rule, columns, errors) for rule in pipeline.filters)
     if columns and not any(column.outcome == "load" for column in columns):
-        errors.append(VeilError("VEIL206", f"policy {policy.name} drops every column", "leave at least one to load", policy.place))
+        errors.append(
+            VeilError("VEIL206", f"policy {policy.name} drops every column", "leave at least one to load", policy.place)
+        )
     keyring = names.keyring if names else None
     target = pipeline.target
     if target.connection is not None and (names is None or target.connection not in names.connections):
@@ -106,7 +117,11 @@ def _column(column: SourceColumn, policy: PolicyConfig, errors: list[VeilError])
                       "add `reason: …` that a report can print, or treat the column", rule.place)
         )  # fmt: skip
     if any(step.treatment in ("keep", "drop") for step in steps) and len(steps) > 1:
-        errors.append(VeilError("VEIL205", f'column "{column.name}": keep and drop stand alone', "remove them from the list", rule.place))
+        errors.append(
+            VeilError(
+                "VEIL205", f'column "{column.name}": keep and drop stand alone', "remove them from the list", rule.place
+            )
+        )
     output = _output(column, steps, rule.place, errors)
     dropped = any(step.treatment == "drop" for step in steps)
     return ColumnPlan(
@@ -177,7 +192,12 @@ def _key_domain(
     if not any(TREATMENTS[step.treatment].use for step in steps):
         if rule.key_domain is not None:
             errors.append(
-                VeilError("VEIL202", f'column "{column}" names a key domain, and its treatment uses no key', "remove key_domain", rule.place)
+                VeilError(
+                    "VEIL202",
+                    f'column "{column}" names a key domain, and its treatment uses no key',
+                    "remove key_domain",
+                    rule.place,
+                )
             )
         return None
     domain = rule.key_domain if rule.key_domain is not None else f"{policy.name}.{column}"
@@ -230,7 +250,11 @@ def _filter_fits(rule: FilterPlan, kind: pa.DataType) -> bool:
     if rule.op in ("is_null", "not_null"):
         return rule.value is None
     values = rule.value if rule.op in ("in", "not_in") else [rule.value]
-    if not isinstance(values, list) or not values or any(value is None or isinstance(value, dict | list) for value in values):
+    if (
+        not isinstance(values, list)
+        or not values
+        or any(value is None or isinstance(value, dict | list) for value in values)
+    ):
         return False
     if rule.op in ("<", "<=", ">", ">=") and pa.types.is_string(kind) and not isinstance(values[0], str):
         return False  # as text "9" is above "18": the column needs a type first
@@ -253,7 +277,9 @@ def _secrets(pipeline: PipelineConfig, names: NamesConfig | None) -> tuple[str, 
 
 def _unknown_connection(name: str, names: NamesConfig | None, place: Place | None) -> VeilError:
     there = sorted(names.connections) if names else []
-    return VeilError("VEIL220", f'there is no connection "{name}"', "secrets/names.yaml has: " + (", ".join(there) or "none"), place)
+    return VeilError(
+        "VEIL220", f'there is no connection "{name}"', "secrets/names.yaml has: " + (", ".join(there) or "none"), place
+    )
 
 
 # --- hashes and the document -------------------------------------------------------------
@@ -267,7 +293,8 @@ def _hash(meaning: Any) -> str:
 def _policy_meaning(policy: PolicyConfig) -> dict[str, Any]:
     return {
         "columns": {
-            name: [rule.classification, rule.treatments, rule.key_domain, rule.reason] for name, rule in policy.columns.items()
+            name: [rule.classification, rule.treatments, rule.key_domain, rule.reason]
+            for name, rule in policy.columns.items()
         },
         "unlisted": policy.unlisted_columns,
         "unsafe_keep": dict(policy.unsafe_keep),

@@ -28,7 +28,14 @@ from veilflow.model import CLASSIFICATIONS, ColumnType, FilterPlan, Limit, Sourc
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _SOURCE_KINDS = ("csv", "jsonl", "json", "parquet")
-_SOURCE_ENDINGS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".parquet": "parquet"}
+_SOURCE_ENDINGS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".parquet": "parquet",
+}
 _TARGET_KINDS = ("sqlite", "postgresql", "csv", "jsonl", "parquet")
 _TYPES = ("text", "integer", "decimal", "float", "boolean", "date", "timestamp", "json")
 _OPERATORS = ("==", "!=", "<", "<=", ">", ">=", "in", "not_in", "is_null", "not_null")
@@ -44,12 +51,18 @@ def find_project(start: Path | None) -> Path:
     if start is not None:
         if (start / "pipelines").is_dir():
             return start.resolve()
-        raise VeilError("VEIL204", f"{start} has no pipelines/", "name a project's directory, or make one with `veil init DIR`")
+        raise VeilError(
+            "VEIL204", f"{start} has no pipelines/", "name a project's directory, or make one with `veil init DIR`"
+        )
     here = Path.cwd()
     for directory in (here, *here.parents):
         if (directory / "pipelines").is_dir():
             return directory
-    raise VeilError("VEIL204", "no project here: neither this directory nor one above it has pipelines/", "`veil init DIR` makes one, --project DIR names one")
+    raise VeilError(
+        "VEIL204",
+        "no project here: neither this directory nor one above it has pipelines/",
+        "`veil init DIR` makes one, --project DIR names one",
+    )
 
 
 def pipeline_names(project: Path) -> tuple[str, ...]:
@@ -81,7 +94,9 @@ def load_names(project: Path, environment: str) -> NamesConfig:
     problems: list[VeilError] = []
     path = project / "secrets" / "names.yaml"
     if not path.is_file():
-        raise VeilError("VEIL204", "the project has no secrets/names.yaml", "`veil init DIR` shows one; it names places of secrets")
+        raise VeilError(
+            "VEIL204", "the project has no secrets/names.yaml", "`veil init DIR` shows one; it names places of secrets"
+        )
     root = Mapping(read_yaml(path, "secrets/names.yaml"), "secrets/names.yaml", problems)
     root.version()
     stores = _stores(root.sub("stores"))
@@ -101,7 +116,9 @@ def load_names(project: Path, environment: str) -> NamesConfig:
 
 def _overlay(project: Path, environment: str, problems: list[VeilError]) -> Mapping | None:
     if not _NAME.fullmatch(environment):
-        raise VeilError("VEIL204", "the environment's name is not usable", "letters, digits, - and _: dev, staging, prod")
+        raise VeilError(
+            "VEIL204", "the environment's name is not usable", "letters, digits, - and _: dev, staging, prod"
+        )
     path = project / "environments" / f"{environment}.yaml"
     if not path.is_file():
         return None
@@ -203,7 +220,9 @@ def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
         root.wrong(root.node("policy") or Node(None, root.place), "must be a policy's name", "policy",
                    "the file's name in policies/, without directory and ending")  # fmt: skip
     if target.path is not None and source.shown and target.path.resolve() == source.path.resolve():
-        problems.append(VeilError("VEIL202", f"{shown}: the target is the file of the source", "name another path", target.place))
+        problems.append(
+            VeilError("VEIL202", f"{shown}: the target is the file of the source", "name another path", target.place)
+        )
     raise_all(problems)
     return PipelineConfig(
         name=name, source=source, policy=policy, target=target, place=Place(shown), filters=filters,
@@ -220,7 +239,9 @@ def _source(found: Mapping | None, project: Path, types: dict[str, ColumnType], 
     kind = found.choice("kind", _SOURCE_KINDS, _SOURCE_ENDINGS.get(ending), required=ending not in _SOURCE_ENDINGS)
     null_values = found.take("null_values", list, "a list of texts", [""])
     if not all(isinstance(value, str) for value in null_values):
-        found.wrong(found.node("null_values") or Node(None, found.place), "must be a list of texts: quote them", "null_values")
+        found.wrong(
+            found.node("null_values") or Node(None, found.place), "must be a list of texts: quote them", "null_values"
+        )
         null_values = [""]
     delimiter = found.text("delimiter", "\t" if ending == ".tsv" else ",")
     quote = found.text("quote", '"')
@@ -269,7 +290,14 @@ def _filters(node: Node | None, problems: list[VeilError], shown: str) -> tuple[
     if node is None:
         return ()
     if not isinstance(node.value, list):
-        problems.append(VeilError("VEIL202", f"{shown}: filters must be a list", "filters: [{name: …, keep: {column: …, op: …, value: …}}]", node.place))
+        problems.append(
+            VeilError(
+                "VEIL202",
+                f"{shown}: filters must be a list",
+                "filters: [{name: …, keep: {column: …, op: …, value: …}}]",
+                node.place,
+            )
+        )
         return ()
     filters = []
     for entry in node.value:
@@ -294,7 +322,11 @@ def _target(found: Mapping | None, project: Path, pipeline: str, shown: str) -> 
     connection = found.text("connection", required=True) if not on_disk else None
     table = found.text("table", pipeline)
     if not table or not table.isprintable() or table.startswith(("_veilflow", "veilflow_staging")):
-        found.wrong(found.node("table") or Node(None, found.place), "must be a table's name, and not one of Veilflow's own", "table")
+        found.wrong(
+            found.node("table") or Node(None, found.place),
+            "must be a table's name, and not one of Veilflow's own",
+            "table",
+        )
     mode = found.choice("mode", ("replace", "append"), "replace")
     found.end()
     return TargetConfig(
@@ -314,7 +346,11 @@ def _limits(found: Mapping | None) -> tuple[Limit | None, float | None]:
             found.wrong(node, "must be a share such as 5 %, or a whole number of rows", "max_quarantined")
     timeout = found.take("timeout_seconds", (int, float), "a number of seconds")
     if timeout is not None and not 0 < timeout <= _LONGEST_SECONDS:
-        found.wrong(found.node("timeout_seconds") or Node(None, found.place), "must be above 0 and at most a year", "timeout_seconds")
+        found.wrong(
+            found.node("timeout_seconds") or Node(None, found.place),
+            "must be above 0 and at most a year",
+            "timeout_seconds",
+        )
     found.end()
     return limit, timeout
 
@@ -342,15 +378,23 @@ def load_policy(project: Path | None, name_or_path: str) -> PolicyConfig:
     problems: list[VeilError] = []
     root = Mapping(read_yaml(path, shown), shown, problems)
     root.version()
-    facts = {key: str(value) for key in _FACTS if (value := root.take(key, (str, int, float, list), "text")) is not None}
+    facts = {
+        key: str(value) for key in _FACTS if (value := root.take(key, (str, int, float, list), "text")) is not None
+    }
     unlisted, unsafe_keep = _unlisted(root)
     listed = root.node("columns")
     columns = {} if listed is None or listed.value is None else _rules(root.sub("columns"), problems)
     for name in columns.keys() & unsafe_keep.keys():
-        problems.append(VeilError("VEIL206", f'two rules decide the column "{name}"', "take it out of unsafe_keep", columns[name].place))
+        problems.append(
+            VeilError(
+                "VEIL206", f'two rules decide the column "{name}"', "take it out of unsafe_keep", columns[name].place
+            )
+        )
     root.end()
     if not columns and not problems:
-        problems.append(VeilError("VEIL206", f"{shown} has no rule", "list each column with its class and treatment", Place(shown)))
+        problems.append(
+            VeilError("VEIL206", f"{shown} has no rule", "list each column with its class and treatment", Place(shown))
+        )
     raise_all(problems)
     return PolicyConfig(name, columns, unlisted, facts, Place(shown), unsafe_keep)
 
@@ -368,7 +412,12 @@ def _unlisted(root: Mapping) -> tuple[str, dict[str, str]]:
             root.wrong(node, "needs a reason for each column", "unlisted_columns.unsafe_keep")
         return "refuse", reasons
     if node.value == "unsafe_keep":
-        root.wrong(node, "must name each column that it keeps", "unlisted_columns", "`unlisted_columns: {unsafe_keep: {COLUMN: reason}}`")
+        root.wrong(
+            node,
+            "must name each column that it keeps",
+            "unlisted_columns",
+            "`unlisted_columns: {unsafe_keep: {COLUMN: reason}}`",
+        )
         return "refuse", {}
     return root.choice("unlisted_columns", ("refuse", "drop", "redact"), "refuse"), {}
 
@@ -379,7 +428,9 @@ def _rules(found: Mapping | None, problems: list[VeilError]) -> dict[str, RuleCo
         rule = Mapping(node, f'column "{name}"', problems)
         column = _column_name(name)
         if column in rules:
-            problems.append(VeilError("VEIL206", f'two rules decide the column "{column}"', "keep one of them", node.place))
+            problems.append(
+                VeilError("VEIL206", f'two rules decide the column "{column}"', "keep one of them", node.place)
+            )
         classification = rule.choice("class", CLASSIFICATIONS, required=True)
         treatments = _treatments(rule.node("treatment", required=True), rule)
         rules[column] = RuleConfig(
@@ -431,9 +482,20 @@ def load_suite(project: Path, name: str) -> SuiteConfig:
     if node is not None and not isinstance(node.value, list):
         root.wrong(node, "must be a list", "expectations")
     if not entries and not problems:
-        problems.append(VeilError("VEIL208", f"{shown} has no expectation", "an empty suite passes everything: add one, or take `expectations:` out of the pipeline", Place(shown)))
+        problems.append(
+            VeilError(
+                "VEIL208",
+                f"{shown} has no expectation",
+                "an empty suite passes everything: add one, or take `expectations:` out of the pipeline",
+                Place(shown),
+            )
+        )
     for entry in entries:
         if not isinstance(entry.value, dict):
-            problems.append(VeilError("VEIL202", f"{shown}: an expectation must be a mapping", "{type: …, kwargs: {…}}", entry.place))
+            problems.append(
+                VeilError(
+                    "VEIL202", f"{shown}: an expectation must be a mapping", "{type: …, kwargs: {…}}", entry.place
+                )
+            )
     raise_all(problems)
     return SuiteConfig(name, tuple(ExpectationConfig(entry.plain, entry.place) for entry in entries), Place(shown))

@@ -155,7 +155,9 @@ class Mapping:
             )
         return found
 
-    def take(self, key: str, kinds: type | tuple[type, ...], expected: str, default: Any = None, required: bool = False) -> Any:
+    def take(
+        self, key: str, kinds: type | tuple[type, ...], expected: str, default: Any = None, required: bool = False
+    ) -> Any:
         """The plain value under ``key``, or ``default``. ``expected`` says in words what it takes."""
         node = self.node(key, required)
         if node is None:
@@ -169,7 +171,7 @@ class Mapping:
 
     def text(self, key: str, default: str | None = None, required: bool = False) -> Any:
         value = self.take(key, str, "text", default, required)
-        if value == "" and required:
+        if required and key in self._nodes and self._nodes[key].value == "":
             self.wrong(self._nodes[key], "must not be empty", key)
         return value
 
@@ -178,7 +180,10 @@ class Mapping:
         if value is not None and value not in options:
             near = get_close_matches(str(value), options, n=1)
             self.wrong(
-                self._nodes[key], "must be one of " + ", ".join(options), key, f"did you mean {near[0]}?" if near else None
+                self._nodes[key],
+                "must be one of " + ", ".join(options),
+                key,
+                f"did you mean {near[0]}?" if near else None,
             )
             return default
         return value
@@ -197,13 +202,19 @@ class Mapping:
         for key, node in self._nodes.items():
             if key not in self._taken:
                 near = get_close_matches(key, self._taken, n=1)
-                hint = (f"did you mean {near[0]}? " if near else "") + "it takes: " + ", ".join(dict.fromkeys(self._taken))
-                self._problems.append(VeilError("VEIL201", f'{self._what} has the unknown key "{key}"', hint, node.place))
+                hint = (
+                    (f"did you mean {near[0]}? " if near else "") + "it takes: " + ", ".join(dict.fromkeys(self._taken))
+                )
+                self._problems.append(
+                    VeilError("VEIL201", f'{self._what} has the unknown key "{key}"', hint, node.place)
+                )
 
     def wrong(self, node: Node, problem: str, key: str | None = None, hint: str | None = None) -> None:
         """Collect VEIL202. The value itself is not shown: somebody may have written a secret there."""
         name = self._what if key is None else f"{self._what}.{key}"
-        self._problems.append(VeilError("VEIL202", f"{name} {problem}", hint or "see the reference of files", node.place))
+        self._problems.append(
+            VeilError("VEIL202", f"{name} {problem}", hint or "see the reference of files", node.place)
+        )
 
     def version(self) -> None:
         """``version: 1`` stands in every file, so that a later format is not misread."""
