@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from veilflow.checks.planning import plan_check
 from veilflow.checks.catalogue import KNOWN_EXPECTATIONS, ROW_EXPECTATIONS
+from veilflow.checks.planning import plan_check
 from veilflow.checks.warming import warm_up
 from veilflow.model import Checker, CheckPlan, SourceColumn
 

@@ -34,11 +34,15 @@ ROW_EXPECTATIONS: Mapping[str, RowExpectation] = {
     "expect_column_values_to_not_be_null": _one("{column} is not null"),
     "expect_column_values_to_be_null": _one("{column} is null"),
     "expect_column_values_to_be_in_set": _one("{column} is one of {value_set}", "value_set", required=("value_set",)),
-    "expect_column_values_to_not_be_in_set": _one("{column} is none of {value_set}", "value_set", required=("value_set",)),
+    "expect_column_values_to_not_be_in_set": _one(
+        "{column} is none of {value_set}", "value_set", required=("value_set",)
+    ),
     "expect_column_values_to_be_between": _one(
         "{column} is {range}", "min_value", "max_value", "strict_min", "strict_max"
     ),
-    "expect_column_values_to_match_regex": _one("{column} matches its pattern", "regex", required=("regex",), reads_text=True),
+    "expect_column_values_to_match_regex": _one(
+        "{column} matches its pattern", "regex", required=("regex",), reads_text=True
+    ),
     "expect_column_values_to_not_match_regex": _one(
         "{column} does not match its pattern", "regex", required=("regex",), reads_text=True
     ),
@@ -55,7 +59,10 @@ ROW_EXPECTATIONS: Mapping[str, RowExpectation] = {
         "the length of {column} is {value}", "value", required=("value",), reads_text=True
     ),
     "expect_column_values_to_match_strftime_format": _one(
-        "{column} matches the date format {strftime_format}", "strftime_format", required=("strftime_format",), reads_text=True
+        "{column} matches the date format {strftime_format}",
+        "strftime_format",
+        required=("strftime_format",),
+        reads_text=True,
     ),
     "expect_column_values_to_be_dateutil_parseable": _one("{column} can be read as a date", reads_text=True),
     "expect_column_values_to_be_json_parseable": _one("{column} can be read as JSON", reads_text=True),

@@ -20,7 +20,7 @@ import pyarrow as pa
 from veilflow.checks.catalogue import ROW_EXPECTATIONS
 from veilflow.checks.typed import bounds, comparable, series
 from veilflow.errors import VeilError
-from veilflow.model import TEXT, Chunk, CheckOutcome, CheckPlan, SourceColumn
+from veilflow.model import TEXT, CheckOutcome, CheckPlan, Chunk, SourceColumn
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
@@ -48,6 +48,7 @@ class GreatExpectationsChecker:
 
     def __init__(self, checks: Sequence[CheckPlan], columns: Sequence[SourceColumn]) -> None:
         self._checks = tuple(checks)
+        _silence()
         self._types = {column.name: column.type for column in columns}
         self._arguments = tuple(self._comparable(check) for check in self._checks)
         self._local = threading.local()
@@ -142,7 +143,6 @@ class GreatExpectationsChecker:
         import great_expectations as gx
         from great_expectations.expectations.registry import get_expectation_impl
 
-        _silence()
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}
         asset = context.data_sources.add_pandas("chunks").add_dataframe_asset("chunk")

@@ -39,7 +39,7 @@ def _small(values: pa.Array) -> bool:
     """Whether every integer survives as a double, which is what pandas makes of integers with nulls."""
     range_ = pc.min_max(values)
     low, high = range_["min"].as_py(), range_["max"].as_py()
-    return low is None or (-_EXACT_IN_DOUBLE < low and high < _EXACT_IN_DOUBLE)
+    return low is None or (low > -_EXACT_IN_DOUBLE and high < _EXACT_IN_DOUBLE)
 
 
 def comparable(arguments: Mapping[str, Any], types: tuple[ColumnType, ...]) -> dict[str, Any]:
