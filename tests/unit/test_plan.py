@@ -1,0 +1,229 @@
+"""The plan: every column decided before a row is read, and all that forbids it told together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from veilflow.config import (
+    NamesConfig,
+    PipelineConfig,
+    PolicyConfig,
+    SuiteConfig,
+    load_pipeline,
+    load_policy,
+    load_suite,
+)
+from veilflow.model import TEXT, ColumnType, SourceColumn, SourceSchema
+from veilflow.plan import Decision, decide, document
+
+PIPELINE = "version: 1\nsource: {path: data/p.csv}\npolicy: p\ntarget: {kind: sqlite, path: out/p.db, table: p}\n"
+RULES = """\
+version: 1
+purpose: tests
+columns:
+  id: {class: direct_identifier, treatment: token, key_domain: person}
+  name: {class: direct_identifier, treatment: {mask: {keep_first: 1}}}
+  age: {class: quasi_identifier, treatment: {generalise: {width: 10}}}
+  city: {class: quasi_identifier, treatment: keep, reason: reports are per city}
+"""
+AGE = ColumnType("integer", pa.int64())
+SCHEMA = {"id": TEXT, "name": TEXT, "age": AGE, "city": TEXT}
+SUITE = "expectations:\n  - {type: expect_column_values_to_not_be_null, kwargs: {column: id}}\n"
+
+
+def planned(
+    directory: Path,
+    policy: str = RULES,
+    pipeline: str = PIPELINE,
+    suite: str | None = None,
+    schema: Mapping[str, ColumnType] = SCHEMA,
+    names: NamesConfig | None = None,
+) -> Decision:
+    """Decide from files, as a run does."""
+    for name, content in (
+        ("pipelines/p.yaml", pipeline),
+        ("policies/p.yaml", policy),
+        ("pipelines/expectations/s.yaml", suite),
+    ):
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if content is not None:
+            path.write_text(content, encoding="utf-8")
+    rules: PolicyConfig = load_policy(directory, "p")
+    config: PipelineConfig = load_pipeline(directory, "p", "dev")
+    checks: SuiteConfig | None = load_suite(directory, "s") if suite else None
+    columns = tuple(SourceColumn(name, kind) for name, kind in schema.items())
+    return decide(config, rules, checks, names, SourceSchema(columns), "dev", publish="transaction")
+
+
+def codes(decision: Decision) -> list[str]:
+    return [error.code for error in decision.errors]
+
+
+def test_every_column_has_its_steps_types_and_rule(tmp_path: Path) -> None:
+    """In the source's order, with the line that decided."""
+    decision = planned(tmp_path)
+    assert decision.errors == ()
+    assert [(c.name, c.treatment, c.key_domain, c.rule.line if c.rule else None) for c in decision.plan.columns] == [
+        ("id", "token", "person", 4), ("name", "mask", None, 5), ("age", "generalise", None, 6), ("city", "keep", None, 7),
+    ]  # fmt: skip
+    assert decision.plan.output_schema.names == ["id", "name", "age", "city"]
+
+
+def test_the_key_domain_is_that_of_policy_and_column_unless_named(tmp_path: Path) -> None:
+    """Tables join only where a policy names a common domain."""
+    assert planned(tmp_path, RULES.replace(", key_domain: person", "")).plan.columns[0].key_domain == "p.id"
+
+
+def test_a_column_name_that_makes_no_key_domain_needs_one(tmp_path: Path) -> None:
+    """Names with capitals or blanks are not squeezed into a domain."""
+    policy = "version: 1\ncolumns:\n  Full Name: {class: direct_identifier, treatment: token}\n"
+    decision = planned(tmp_path, policy, schema={"Full Name": TEXT})
+    assert codes(decision) == ["VEIL202"]
+    assert "key_domain" in decision.errors[0].hint
+
+
+def test_each_unlisted_column_is_refused_and_stands_undecided(tmp_path: Path) -> None:
+    """Never raised: both are told, with what to write."""
+    decision = planned(tmp_path, schema=SCHEMA | {"iban": TEXT, "notes": TEXT})
+    assert codes(decision) == ["VEIL301", "VEIL301"]
+    assert "iban: {class: " in decision.errors[0].hint
+    last = decision.plan.columns[-1]
+    assert (last.name, last.steps, last.rule, last.treatment) == ("notes", (), None, "undecided")
+
+
+@pytest.mark.parametrize(("word", "outcome"), [("drop", "drop"), ("redact", "load")])
+def test_unlisted_columns_may_be_dropped_or_redacted(tmp_path: Path, word: str, outcome: str) -> None:
+    """Both are treatments that stand in the plan."""
+    decision = planned(tmp_path, RULES + f"unlisted_columns: {word}\n", schema=SCHEMA | {"iban": TEXT})
+    assert decision.errors == ()
+    assert (decision.plan.columns[-1].treatment, decision.plan.columns[-1].outcome) == (word, outcome)
+
+
+def test_unsafe_keep_keeps_only_its_column_and_records_why(tmp_path: Path) -> None:
+    """The reason goes into the plan."""
+    decision = planned(
+        tmp_path, RULES + "unlisted_columns: {unsafe_keep: {iban: board}}\n", schema=SCHEMA | {"iban": TEXT, "b": TEXT}
+    )
+    assert codes(decision) == ["VEIL301"]
+    assert (decision.plan.columns[4].treatment, decision.plan.columns[4].reason) == ("keep", "board")
+
+
+def test_a_rule_check_or_filter_for_a_missing_column_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    """A renamed column loses no protection in silence."""
+    decision = planned(
+        tmp_path,
+        RULES + "  emial: {class: direct_identifier, treatment: drop}\n",
+        PIPELINE + "filters: [{name: f, keep: {column: agee, op: '>=', value: 18}}]\n",
+        SUITE.replace("column: id", "column: idd"),
+    )
+    assert codes(decision) == ["VEIL302"] * 3
+    assert "did you mean age?" in decision.errors[2].hint
+    assert [error.place.file for error in decision.errors if error.place] == [
+        "policies/p.yaml", "pipelines/expectations/s.yaml", "pipelines/p.yaml",
+    ]  # fmt: skip
+
+
+def test_a_treatment_that_does_not_fit_names_those_that_do(tmp_path: Path) -> None:
+    """Also in the middle of a list."""
+    decision = planned(tmp_path, RULES.replace("{generalise: {width: 10}}", "mask_email"))
+    assert codes(decision) == ["VEIL303"]
+    assert "generalise" in decision.errors[0].hint
+
+
+@pytest.mark.parametrize("reason", ["", ", reason: ''", ", reason: ' '"])
+def test_keep_needs_a_reason(tmp_path: Path, reason: str) -> None:
+    """A blank is none."""
+    assert codes(planned(tmp_path, RULES.replace(", reason: reports are per city", reason))) == ["VEIL304"]
+
+
+@pytest.mark.parametrize(
+    ("keep", "fits"),
+    [
+        ("column: age, op: '>=', value: 18", True), ("column: age, op: in, value: [1, 2]", True), ("column: age, op: is_null", True),
+        ("column: city, op: '==', value: Oslo", True), ("column: city, op: '>', value: M", True), ("column: city, op: '==', value: 2000", True),
+        ("column: city, op: '>=', value: 18", False), ("column: age, op: '>=', value: many", False), ("column: age, op: in, value: 1", False),
+        ("column: age, op: in, value: []", False), ("column: age, op: in, value: [1, x]", False), ("column: age, op: is_null, value: 1", False),
+        ("column: age, op: '=='", False), ("column: age, op: '==', value: [1]", False), ("column: age, op: '==', value: 1.5", False),
+        ("column: age, op: '==', value: true", False),
+    ],
+)  # fmt: skip
+def test_a_filter_fits_its_column(tmp_path: Path, keep: str, fits: bool) -> None:
+    """A number is never compared as text: "9" would be above "18"."""
+    decision = planned(tmp_path, pipeline=PIPELINE + f"filters: [{{name: f, keep: {{{keep}}}}}]\n")
+    assert codes(decision) == ([] if fits else ["VEIL209"])
+
+
+def test_all_that_forbids_a_plan_is_told_at_once(tmp_path: Path) -> None:
+    """Treatment, parameter, reason, unlisted column and expectation in one answer; the document says the exit status."""
+    decision = planned(
+        tmp_path,
+        RULES.replace("token", "tokn").replace("keep_first", "keep_frst").replace(", reason: reports are per city", ""),
+        suite=SUITE.replace("null", "nul"),
+        schema=SCHEMA | {"iban": TEXT},
+    )
+    assert {"VEIL205", "VEIL304", "VEIL301", "VEIL207"} <= set(codes(decision))
+    assert document(decision)["would_exit"] == 3
+
+
+def test_dropping_every_column_is_refused(tmp_path: Path) -> None:
+    """There would be nothing to load."""
+    policy = "version: 1\ncolumns:\n  id: {class: direct_identifier, treatment: drop}\n"
+    assert codes(planned(tmp_path, policy, schema={"id": TEXT})) == ["VEIL206"]
+
+
+def test_an_unknown_connection_is_refused(tmp_path: Path) -> None:
+    """It is named with those that are there."""
+    pipeline = PIPELINE.replace("kind: sqlite, path: out/p.db", "kind: postgresql, connection: warehouse")
+    assert codes(planned(tmp_path, pipeline=pipeline)) == ["VEIL220"]
+
+
+def hashes(decision: Decision) -> tuple[str, str]:
+    return decision.plan.plan_hash, decision.plan.policy_hash
+
+
+def test_hashes_do_not_change_with_spelling(tmp_path: Path) -> None:
+    """Comments, quotes, flow or block style and the order of keys mean nothing."""
+    lines = RULES.splitlines()
+    respelt = "# words\n" + "\n".join([*lines[2:], lines[1], lines[0]]) + "\n"
+    respelt = respelt.replace("treatment: token, key_domain: person", 'key_domain: "person", treatment: [token]')
+    pipeline = "\n".join(reversed(PIPELINE.splitlines())) + "\n# words\n"
+    assert hashes(planned(tmp_path, respelt, pipeline)) == hashes(planned(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"policy": RULES.replace("keep_first: 1", "keep_first: 2")}, {"policy": RULES.replace("person", "people")},
+        {"policy": RULES + "unlisted_columns: drop\n"}, {"pipeline": PIPELINE.replace("table: p", "table: q")},
+        {"pipeline": PIPELINE.replace("p.csv", "q.csv")}, {"pipeline": PIPELINE + "limits: {max_quarantined: 1}\n"},
+        {"suite": SUITE}, {"schema": SCHEMA | {"age": ColumnType("float", pa.float64())}},
+    ],
+    ids=range(8),
+)  # fmt: skip
+def test_the_plan_hash_changes_with_meaning(tmp_path: Path, change: dict[str, Any]) -> None:
+    """A rule, a type, a check, a limit, a source or a target."""
+    before = planned(tmp_path)
+    after = planned(tmp_path, **change)
+    assert before.plan.plan_hash != after.plan.plan_hash
+    assert (before.plan.policy_hash != after.plan.policy_hash) == ("policy" in change)
+
+
+def test_the_document_is_the_one_of_the_contract(tmp_path: Path) -> None:
+    """Every key that scripts rely on, as JSON."""
+    names = NamesConfig({}, {}, {}, "keyring")
+    found = json.loads(json.dumps(document(planned(tmp_path, suite=SUITE, names=names))))
+    assert found["schema"] == "veilflow/plan/1"
+    assert {"pipeline", "plan_hash", "would_exit", "publish", "columns", "checks", "secrets", "errors"} <= found.keys()
+    assert found["columns"][0] | {"name": "id", "type": "text", "class": "direct_identifier", "treatment": "token",
+                                  "key_domain": "person", "rule": {"file": "policies/p.yaml", "line": 4},
+                                  "outcome": "load"} == found["columns"][0]  # fmt: skip
+    assert found["columns"][1]["parameters"][0]["keep_first"] == 1
+    assert {"type", "column", "kind", "engine", "on_fail"} <= found["checks"][0].keys()
+    assert (found["secrets"], found["would_exit"], found["publish"]) == (["keyring"], 0, "transaction")
