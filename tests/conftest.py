@@ -111,9 +111,7 @@ class Project:
 
 def clean_environment() -> dict[str, str]:
     """The environment without what the person who runs the tests may have set."""
-    return {
-        name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "VEIL_", "GX_"))
-    }
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "VEIL_", "GX_"))}
 
 
 @pytest.fixture

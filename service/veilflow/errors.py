@@ -105,51 +105,123 @@ class Code:
 
 CODES: dict[str, Code] = {
     # 1xx: failed
-    "VEIL100": Code("A defect in Veilflow", "Something happened that the code does not foresee. Nothing was published unless the run record says so. The error names the type of the exception only, because its text may carry data."),
-    "VEIL101": Code("The disk is full or cannot be written", "A file could not be written. The target was left as it was; free space or fix the permission and run again."),
-    "VEIL102": Code("The database refused a statement", "The target's database answered with an error. The driver's text may quote rows, so only its SQLSTATE is shown."),
-    "VEIL103": Code("A treatment failed", "A treatment raised an error on a column that its plan allowed. The value is not shown."),
-    "VEIL104": Code("Prefect's own server did not start", "The server that `veil run` starts as its child ended or did not answer in time. Its log lies in `.veil/prefect/server.log`."),
+    "VEIL100": Code(
+        "A defect in Veilflow",
+        "Something happened that the code does not foresee. Nothing was published unless the run record says so. The error names the type of the exception only, because its text may carry data.",
+    ),
+    "VEIL101": Code(
+        "The disk is full or cannot be written",
+        "A file could not be written. The target was left as it was; free space or fix the permission and run again.",
+    ),
+    "VEIL102": Code(
+        "The database refused a statement",
+        "The target's database answered with an error. The driver's text may quote rows, so only its SQLSTATE is shown.",
+    ),
+    "VEIL103": Code(
+        "A treatment failed", "A treatment raised an error on a column that its plan allowed. The value is not shown."
+    ),
+    "VEIL104": Code(
+        "Prefect's own server did not start",
+        "The server that `veil run` starts as its child ended or did not answer in time. Its log lies in `.veil/prefect/server.log`.",
+    ),
     # 2xx: usage, configuration, input that cannot be read
     "VEIL200": Code("Usage", "The command line could not be understood."),
-    "VEIL201": Code("Unknown or missing key in a configuration file", "Each YAML file has a fixed set of keys; an unknown one is a mistake that could switch a protection off, so it is an error."),
-    "VEIL202": Code("A value in a configuration file has the wrong type or range", "The value does not fit what the key takes."),
-    "VEIL203": Code("A configuration file cannot be parsed", "The file is not plain YAML (or JSON): tags, duplicate keys, deep nesting and alias bombs are refused as well."),
-    "VEIL204": Code("Project, pipeline, policy or suite not found", "The name does not exist in this project. Names are file names without their ending."),
-    "VEIL205": Code("Unknown treatment or parameter", "The policy names a treatment or a parameter that does not exist, or a parameter is out of range."),
-    "VEIL206": Code("The policy says nothing", "An empty policy, or two rules that decide the same column, cannot protect anybody."),
-    "VEIL207": Code("Unknown expectation or argument", "Great Expectations would drop an unknown expectation in silence; Veilflow refuses it."),
+    "VEIL201": Code(
+        "Unknown or missing key in a configuration file",
+        "Each YAML file has a fixed set of keys; an unknown one is a mistake that could switch a protection off, so it is an error.",
+    ),
+    "VEIL202": Code(
+        "A value in a configuration file has the wrong type or range", "The value does not fit what the key takes."
+    ),
+    "VEIL203": Code(
+        "A configuration file cannot be parsed",
+        "The file is not plain YAML (or JSON): tags, duplicate keys, deep nesting and alias bombs are refused as well.",
+    ),
+    "VEIL204": Code(
+        "Project, pipeline, policy or suite not found",
+        "The name does not exist in this project. Names are file names without their ending.",
+    ),
+    "VEIL205": Code(
+        "Unknown treatment or parameter",
+        "The policy names a treatment or a parameter that does not exist, or a parameter is out of range.",
+    ),
+    "VEIL206": Code(
+        "The policy says nothing", "An empty policy, or two rules that decide the same column, cannot protect anybody."
+    ),
+    "VEIL207": Code(
+        "Unknown expectation or argument",
+        "Great Expectations would drop an unknown expectation in silence; Veilflow refuses it.",
+    ),
     "VEIL208": Code("A suite without expectations", "An empty suite passes everything."),
-    "VEIL209": Code("A filter does not fit its column", "The filter's operator or value does not fit the column's type."),
-    "VEIL210": Code("The source cannot be read", "The file is missing, is not readable, or is not of the kind that the pipeline says."),
+    "VEIL209": Code(
+        "A filter does not fit its column", "The filter's operator or value does not fit the column's type."
+    ),
+    "VEIL210": Code(
+        "The source cannot be read",
+        "The file is missing, is not readable, or is not of the kind that the pipeline says.",
+    ),
     "VEIL211": Code("The source is empty", "The file holds no byte, or not even a header."),
     "VEIL212": Code("The header is not usable", "Column names are missing, repeated, or differ only in case."),
-    "VEIL213": Code("A row cannot be read", "A row has too many or too few fields, bytes that the encoding does not allow, a NUL byte, or a cell that does not fit its declared type, and the pipeline says `on_bad_row: refuse`."),
+    "VEIL213": Code(
+        "A row cannot be read",
+        "A row has too many or too few fields, bytes that the encoding does not allow, a NUL byte, or a cell that does not fit its declared type, and the pipeline says `on_bad_row: refuse`.",
+    ),
     "VEIL214": Code("The target cannot be used", "The target's kind, path or connection is not usable as configured."),
     "VEIL220": Code("Unknown secret or store", "`secrets/names.yaml` has no such name."),
     "VEIL221": Code("A secret is missing", "The store was reached and has no such secret."),
     "VEIL222": Code("A secret is empty or malformed", "The store holds an empty value, or the key ring is not one."),
     # 3xx: refused
-    "VEIL301": Code("A column that no rule covers", "The policy is closed: a column that it does not list is not loaded. This is what keeps a new column with personal data from passing through."),
-    "VEIL302": Code("A rule, check or filter names a column that the source does not have", "A renamed column would lose its protection in silence, so the run is refused."),
+    "VEIL301": Code(
+        "A column that no rule covers",
+        "The policy is closed: a column that it does not list is not loaded. This is what keeps a new column with personal data from passing through.",
+    ),
+    "VEIL302": Code(
+        "A rule, check or filter names a column that the source does not have",
+        "A renamed column would lose its protection in silence, so the run is refused.",
+    ),
     "VEIL303": Code("A treatment does not fit the column's type", "Treatments say which types they take."),
-    "VEIL304": Code("`keep` without a reason", "Keeping a column in clear needs its exact name and a reason that the report can print."),
-    "VEIL305": Code("An expectation that cannot be judged row by row", "Whole-table expectations are not part of this version: judged chunk by chunk their verdict would be wrong."),
-    "VEIL306": Code("A check refused the run", "More rows failed than the suite's `mostly` or the pipeline's limit allows. Nothing was published; the failing rows are in quarantine."),
-    "VEIL307": Code("The target has another shape", "The target's table exists with other columns or types. Nothing was changed."),
+    "VEIL304": Code(
+        "`keep` without a reason",
+        "Keeping a column in clear needs its exact name and a reason that the report can print.",
+    ),
+    "VEIL305": Code(
+        "An expectation that cannot be judged row by row",
+        "Whole-table expectations are not part of this version: judged chunk by chunk their verdict would be wrong.",
+    ),
+    "VEIL306": Code(
+        "A check refused the run",
+        "More rows failed than the suite's `mostly` or the pipeline's limit allows. Nothing was published; the failing rows are in quarantine.",
+    ),
+    "VEIL307": Code(
+        "The target has another shape", "The target's table exists with other columns or types. Nothing was changed."
+    ),
     "VEIL308": Code("Another run is active", "A run of this pipeline is alive and holds its lock."),
-    "VEIL309": Code("Zero rows", "The source has a header and no row; replacing a table by nothing is refused unless `allow_empty: true`."),
+    "VEIL309": Code(
+        "Zero rows",
+        "The source has a header and no row; replacing a table by nothing is refused unless `allow_empty: true`.",
+    ),
     "VEIL310": Code("The source changed while it was read", "Size or time of a file differ from the start of the run."),
     "VEIL311": Code("A weak setting", "The policy asks for something that would not protect: the text says what."),
     "VEIL312": Code("The run took longer than its limit", "`limits.timeout_seconds` passed. Nothing was published."),
-    "VEIL313": Code("Other key version", "The target's column holds pseudonyms of another key version; appending would insert every person a second time."),
+    "VEIL313": Code(
+        "Other key version",
+        "The target's column holds pseudonyms of another key version; appending would insert every person a second time.",
+    ),
     # 4xx: out of reach
     "VEIL401": Code("The database is out of reach", "No connection could be made, or it was lost."),
     "VEIL402": Code("The database rejected the credential", "User, password or permission was rejected."),
-    "VEIL403": Code("Prefect's server is out of reach", "`PREFECT_API_URL` is set and nothing answers there, or it wants other credentials."),
+    "VEIL403": Code(
+        "Prefect's server is out of reach",
+        "`PREFECT_API_URL` is set and nothing answers there, or it wants other credentials.",
+    ),
     "VEIL404": Code("A secret store is out of reach", "The store did not answer."),
     # 5xx: the books do not balance
-    "VEIL501": Code("Read is not loaded + quarantined + filtered", "The counts of the run do not add up. Nothing was published."),
-    "VEIL502": Code("The staged rows differ from their receipts", "The staging table does not hold what the receipts say. Nothing was published."),
+    "VEIL501": Code(
+        "Read is not loaded + quarantined + filtered", "The counts of the run do not add up. Nothing was published."
+    ),
+    "VEIL502": Code(
+        "The staged rows differ from their receipts",
+        "The staging table does not hold what the receipts say. Nothing was published.",
+    ),
     "VEIL503": Code("A quarantine file is damaged", "A file was changed, removed or belongs to another run or chunk."),
 }

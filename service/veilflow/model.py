@@ -13,9 +13,7 @@ import pyarrow as pa
 
 from veilflow.errors import Place
 
-Classification = Literal[
-    "direct_identifier", "quasi_identifier", "sensitive", "free_text", "non_personal"
-]
+Classification = Literal["direct_identifier", "quasi_identifier", "sensitive", "free_text", "non_personal"]
 CLASSIFICATIONS: tuple[str, ...] = (
     "direct_identifier", "quasi_identifier", "sensitive", "free_text", "non_personal"
 )  # fmt: skip
@@ -145,7 +143,7 @@ class Chunk:
 
     @property
     def rows_read(self) -> int:
-        return self.raw.num_rows + len(self.rejected)
+        return int(self.raw.num_rows) + len(self.rejected)
 
 
 class Source(Protocol):
@@ -260,9 +258,7 @@ class Plan:
     @property
     def output_schema(self) -> pa.Schema:
         """The loaded columns, in the source's order."""
-        return pa.schema(
-            [pa.field(column.name, column.output) for column in self.columns if column.outcome == "load"]
-        )
+        return pa.schema([pa.field(column.name, column.output) for column in self.columns if column.outcome == "load"])
 
     @property
     def source_columns(self) -> tuple[SourceColumn, ...]:

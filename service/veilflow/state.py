@@ -69,9 +69,7 @@ class State:
             connection.execute("pragma synchronous = full")
             yield connection
 
-    def save(
-        self, result: Mapping[str, Any], source: str, plan: Mapping[str, Any] | None
-    ) -> None:
+    def save(self, result: Mapping[str, Any], source: str, plan: Mapping[str, Any] | None) -> None:
         """Write a run's document (``veilflow/run/1``); ``source`` is the fingerprint of its input."""
         with self._connect() as connection:
             connection.execute(
@@ -91,8 +89,7 @@ class State:
         """
         with self._connect() as connection:
             rows = connection.execute(
-                "select result, source from runs where pipeline = ? and status = 'running' "
-                "order by run_id desc",
+                "select result, source from runs where pipeline = ? and status = 'running' order by run_id desc",
                 (pipeline,),
             ).fetchall()
         return [(json.loads(result), source) for result, source in rows]
@@ -116,9 +113,7 @@ class State:
         """A run's document and its plan's, by id, by a unique beginning of it, or ``last``."""
         with self._connect() as connection:
             if run_id == "last":
-                rows = connection.execute(
-                    "select result, plan from runs order by run_id desc limit 1"
-                ).fetchall()
+                rows = connection.execute("select result, plan from runs order by run_id desc limit 1").fetchall()
             else:
                 rows = connection.execute(
                     "select result, plan from runs where substr(run_id, 1, ?) = ?",

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 MARKER = "Zq7marker"
 
 
-
 def test_a_run_loads_every_row_treated(project: Project) -> None:
     """The table holds what the policy says and nothing else."""
     done = project.veil("run", "people", "--direct", "--json")
@@ -44,7 +43,9 @@ def test_a_stranger_recomputes_a_token_with_standard_parts(project: Project) -> 
     root = bytes(range(32))
     info = b"veilflow/1\0token\0person\0001"
     key = HKDF(algorithm=SHA256(), length=32, salt=b"", info=info).derive(root)
-    expected = {"v1." + hmac.new(key.hex().encode(), str(n).encode(), hashlib.sha256).hexdigest()[:32] for n in (1, 2, 3)}
+    expected = {
+        "v1." + hmac.new(key.hex().encode(), str(n).encode(), hashlib.sha256).hexdigest()[:32] for n in (1, 2, 3)
+    }
     assert {row[0] for row in project.rows()} == expected
 
 
@@ -288,7 +289,9 @@ def test_python_anonymize_gives_a_frame_for_a_frame(project: Project, monkeypatc
     import veilflow
 
     monkeypatch.chdir(project.directory)
-    frame = pd.DataFrame({"id": ["1", "2"], "name": ["Ada", "Bo"], "email": ["a@b.cd", None], "age": [36, 17], "city": ["x", "y"]})
+    frame = pd.DataFrame(
+        {"id": ["1", "2"], "name": ["Ada", "Bo"], "email": ["a@b.cd", None], "age": [36, 17], "city": ["x", "y"]}
+    )
     treated = veilflow.anonymize(frame, policy=Path("policies/people.yaml"))
     assert list(treated["name"]) == ["A**", "B*"] and list(treated["age"]) == [30, 10]
     assert frame["name"].tolist() == ["Ada", "Bo"]

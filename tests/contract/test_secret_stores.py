@@ -7,15 +7,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from veilflow.errors import VeilError
 from veilflow.model import Secret, SecretStore
 from veilflow.secret_stores import open_store
 
 WRITABLE = ["file"]
 #: One trailing line end belongs to the file, so a secret that ends with one is not a file's.
-VALUES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(
-    lambda text: text[-1] not in "\r\n"
-)
+VALUES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda text: text[-1] not in "\r\n")
 
 
 @pytest.fixture(params=WRITABLE)

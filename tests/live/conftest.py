@@ -72,12 +72,27 @@ def postgresql() -> Iterator[PostgresqlServer]:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        initdb = [str(binaries / "initdb"), "-D", str(data), "-A", "scram-sha-256", "-U", "veil", "--pwfile", str(password), "-E", "UTF8"]
+        initdb = [
+            str(binaries / "initdb"),
+            "-D",
+            str(data),
+            "-A",
+            "scram-sha-256",
+            "-U",
+            "veil",
+            "--pwfile",
+            str(password),
+            "-E",
+            "UTF8",
+        ]
         subprocess.run([*user, *initdb], check=True, capture_output=True, cwd=directory)
         control = [*user, str(binaries / "pg_ctl"), "-D", str(data)]
         options = f"-p {port} -h 127.0.0.1 -k {directory}"
         subprocess.run(
-            [*control, "-o", options, "-w", "-l", str(directory / "log"), "start"], check=True, capture_output=True, cwd=directory
+            [*control, "-o", options, "-w", "-l", str(directory / "log"), "start"],
+            check=True,
+            capture_output=True,
+            cwd=directory,
         )
         try:
             yield PostgresqlServer(port, "loopback-only-secret")

@@ -39,10 +39,15 @@ def warehouse(project: Project, postgresql: Any) -> Iterator[tuple[Project, psyc
     pipeline = project.directory / "pipelines/people.yaml"
     text = pipeline.read_text()
     pipeline.write_text(
-        text.replace("{kind: sqlite, path: out/people.db, table: people,", "{kind: postgresql, connection: warehouse, table: people,")
+        text.replace(
+            "{kind: sqlite, path: out/people.db, table: people,",
+            "{kind: postgresql, connection: warehouse, table: people,",
+        )
     )
     with psycopg.connect(postgresql.full_url, autocommit=True) as reader:
-        reader.execute("drop view if exists names; drop table if exists people; drop table if exists _veilflow; drop schema if exists veilflow_staging cascade")
+        reader.execute(
+            "drop view if exists names; drop table if exists people; drop table if exists _veilflow; drop schema if exists veilflow_staging cascade"
+        )
         yield project, reader
 
 
@@ -95,7 +100,10 @@ def test_append_adds_and_another_shape_is_refused(warehouse: tuple[Project, psyc
 
 @pytest.mark.parametrize(
     ("before", "after", "code"),
-    [("login.json", '{"username": "veil", "password": "wrong-password"}', "VEIL402"), ("secrets/names.yaml", "", "VEIL401")],
+    [
+        ("login.json", '{"username": "veil", "password": "wrong-password"}', "VEIL402"),
+        ("secrets/names.yaml", "", "VEIL401"),
+    ],
 )
 def test_out_of_reach_is_4_and_says_which(
     warehouse: tuple[Project, psycopg.Connection[Any]], postgresql: Any, before: str, after: str, code: str

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from veilflow import prefect_server
 from veilflow.errors import PassingFault, VeilError
 
@@ -51,9 +52,7 @@ def newest_run(client: SyncPrefectClient) -> FlowRun:
     return client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1)[0]
 
 
-def test_a_run_shows_in_prefect_with_its_name_tags_steps_and_counts(
-    client: SyncPrefectClient, project: Any
-) -> None:
+def test_a_run_shows_in_prefect_with_its_name_tags_steps_and_counts(client: SyncPrefectClient, project: Any) -> None:
     """What a person looks for in Prefect's pages."""
     from veilflow.flows import run_with_prefect
 
@@ -70,9 +69,7 @@ def test_a_run_shows_in_prefect_with_its_name_tags_steps_and_counts(
     assert {"plan", "report"} <= steps
 
 
-def test_a_refused_run_fails_in_prefect_and_still_gives_its_result(
-    client: SyncPrefectClient, project: Any
-) -> None:
+def test_a_refused_run_fails_in_prefect_and_still_gives_its_result(client: SyncPrefectClient, project: Any) -> None:
     """The command line needs the result, Prefect the state; its message holds codes only."""
     from veilflow.flows import run_pipeline, run_with_prefect
 
@@ -91,6 +88,7 @@ def test_a_refused_run_fails_in_prefect_and_still_gives_its_result(
 def test_a_users_flow_gets_the_typed_result_of_a_subflow(client: SyncPrefectClient, project: Any) -> None:
     """``run_pipeline`` can be a part of somebody's own flow."""
     from prefect import flow
+
     from veilflow.flows import run_pipeline
 
     @flow(persist_result=False)
@@ -110,9 +108,7 @@ def with_steps(monkeypatch: pytest.MonkeyPatch, step: Callable[[], Any]) -> None
     monkeypatch.setattr(pipeline, "execute", execute)
 
 
-def test_only_a_passing_fault_is_tried_again(
-    client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_a_passing_fault_is_tried_again(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lost connection is worth a second try, a refusal never."""
     from veilflow.flows import run_with_prefect
 
@@ -175,6 +171,7 @@ def test_a_schedule_without_a_server_or_a_readable_cron_line_is_refused(
 ) -> None:
     """Prefect would start a server of its own, and the schedule would end with it."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
+
     from veilflow.flows import deploy
 
     with pytest.raises(VeilError, match="VEIL202"):

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from veilflow import prefect_server
 from veilflow.errors import VeilError
 from veilflow.model import Secret

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from veilflow import prefect_server
 from veilflow.errors import VeilError
 
@@ -51,9 +52,7 @@ def test_the_key_is_made_once_and_each_start_has_its_own_credential(tmp_path: Pa
 
 
 @pytest.mark.usefixtures("broken_child")
-def test_settings_for_another_server_do_not_reach_this_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_for_another_server_do_not_reach_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user's Prefect Cloud key is not sent to it, and comes back afterwards; a proxy is passed by."""
     monkeypatch.setenv("PREFECT_API_KEY", "of-another-account")
     monkeypatch.setenv("NO_PROXY", "intern.example")

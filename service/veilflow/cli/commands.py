@@ -33,7 +33,9 @@ class Common:
     env: Annotated[str | None, Parameter(help="Environment; default VEIL_ENV, else dev.")] = None
     json: Annotated[bool, Parameter(negative="", help="Print one JSON document on stdout.")] = False
     quiet: Annotated[bool, Parameter(negative="", help="No progress and no words on stderr but errors.")] = False
-    no_input: Annotated[bool, Parameter(negative="", help="Never ask; veil never does, so this changes nothing.")] = False
+    no_input: Annotated[bool, Parameter(negative="", help="Never ask; veil never does, so this changes nothing.")] = (
+        False
+    )
 
     @property
     def directory(self) -> Path:
@@ -72,7 +74,9 @@ def run_command(arguments: list[str]) -> int:
         )
         return int(status or 0)
     except CycloptsError as error:
-        usage = VeilError("VEIL200", _usage_text(error), "`veil --help` lists the commands, `veil COMMAND --help` its options")
+        usage = VeilError(
+            "VEIL200", _usage_text(error), "`veil --help` lists the commands, `veil COMMAND --help` its options"
+        )
         return output.errors(usage)
     except (VeilError, PassingFault) as error:
         return output.errors(error)
@@ -163,7 +167,9 @@ def run(*pipelines: str, direct: bool = False, common: Common = _HERE) -> int:
 
 
 @app.command
-def preview(pipeline: str, *, rows: Annotated[int, Parameter(name=["--rows", "-n"])] = 5, common: Common = _HERE) -> int:
+def preview(
+    pipeline: str, *, rows: Annotated[int, Parameter(name=["--rows", "-n"])] = 5, common: Common = _HERE
+) -> int:
     """Show a few rows before (as shapes) and after treatment, under a key made for this call."""
     from veilflow.run import prepare
     from veilflow.run import preview as preview_rows
@@ -261,7 +267,11 @@ def explain(code: str, *, common: Common = _HERE) -> int:
     wanted = code.upper()
     if wanted not in CODES:
         near = get_close_matches(wanted, CODES, n=1)
-        raise VeilError("VEIL200", f"there is no error code {code}", f"did you mean {near[0]}?" if near else "codes look like VEIL301")
+        raise VeilError(
+            "VEIL200",
+            f"there is no error code {code}",
+            f"did you mean {near[0]}?" if near else "codes look like VEIL301",
+        )
     output.explained(wanted, CODES[wanted])
     return 0
 

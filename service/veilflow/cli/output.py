@@ -123,9 +123,7 @@ class Output:
 
     def deployed(self, name: str, work_pool: str, cron: str) -> None:
         if self.as_json:
-            self.document(
-                {"schema": "veilflow/deployment/1", "deployment": name, "work_pool": work_pool, "cron": cron}
-            )
+            self.document({"schema": "veilflow/deployment/1", "deployment": name, "work_pool": work_pool, "cron": cron})
             return
         print(f"{name} runs at {cron} (UTC)")
         print(f"next  prefect worker start --pool {work_pool} --type process")
@@ -146,9 +144,7 @@ class Output:
 
         documents = [run_document(result) for result in results]
         if self.as_json:
-            self.document(
-                documents[0] if len(documents) == 1 else {"schema": "veilflow/runs/1", "runs": documents}
-            )
+            self.document(documents[0] if len(documents) == 1 else {"schema": "veilflow/runs/1", "runs": documents})
         for result, document in zip(results, documents, strict=True):
             if not self.as_json:
                 print("\n".join(run_lines(document, _plan_of(project, result.run_id))))
@@ -285,9 +281,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     if not rows:
         return []
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def red(words: str) -> str:
@@ -295,4 +289,3 @@ def red(words: str) -> str:
     from veilflow.config import settings
 
     return f"\x1b[31m{words}\x1b[0m" if sys.stderr.isatty() and not settings().no_color else words
-

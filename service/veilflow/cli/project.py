@@ -87,8 +87,6 @@ def needs_prefect(project: Path, environment: str, pipelines: tuple[str, ...], *
             connection = load_pipeline(project, name, environment).target.connection
             if connection is not None:
                 wanted.add(names.connections[connection].credential)
-        return any(
-            names.stores[names.secrets[name].store].kind == "prefect" for name in wanted if name is not None
-        )
+        return any(names.stores[names.secrets[name].store].kind == "prefect" for name in wanted if name is not None)
     except (VeilError, KeyError):
         return False

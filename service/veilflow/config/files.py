@@ -447,7 +447,7 @@ def _treatments(node: Node | None, rule: Mapping) -> tuple[tuple[str, dict[str, 
     entries = node.value if isinstance(node.value, list) else [node]
     if not entries:
         rule.wrong(node, "must not be an empty list", "treatment")
-    found = []
+    found: list[tuple[str, dict[str, Any]]] = []
     for entry in entries:
         if entry.value is None and entry.written == "null":
             found.append(("null", {}))

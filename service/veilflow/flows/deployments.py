@@ -45,9 +45,7 @@ def deploy(pipeline: str, project: Path, environment: str, cron: str, work_pool:
     return f"{run_pipeline.name}/{deployment.name}"
 
 
-def _deployment(
-    pipeline: str, project: Path, environment: str, cron: str, work_pool: str
-) -> RunnerDeployment:
+def _deployment(pipeline: str, project: Path, environment: str, cron: str, work_pool: str) -> RunnerDeployment:
     try:
         deployment = run_pipeline.to_deployment(
             name=f"{pipeline}-{environment}", cron=cron, work_pool_name=work_pool,
@@ -71,9 +69,7 @@ def _ensure_process_pool(client: SyncPrefectClient, name: str) -> None:
     except ObjectNotFound:
         template = ProcessWorker.get_default_base_job_template()
         try:
-            pool = client.create_work_pool(
-                WorkPoolCreate(name=name, type="process", base_job_template=template)
-            )
+            pool = client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
         except ObjectAlreadyExists:
             pool = client.read_work_pool(name)
     if pool.type != "process":

@@ -60,9 +60,7 @@ def run_pipeline(pipeline: str, project: str | None = None, environment: str | N
     _tell(result)
     if result.status == "interrupted":
         # Prefect asked for the end of a deployed run, and has to see that it came, to call it cancelled.
-        raise (
-            Interrupted(result.exit_status) if caller else TerminationSignal(max(result.exit_status - 128, 0))
-        )
+        raise (Interrupted(result.exit_status) if caller else TerminationSignal(max(result.exit_status - 128, 0)))
     if result.status != "succeeded":
         raise _failure(result)
     return result
@@ -158,19 +156,13 @@ def _name_and_tag(result: RunResult) -> None:
         f"status:{result.status}",
     }  # fmt: skip
     with get_client(sync_client=True) as client:
-        client.update_flow_run(
-            context.flow_run.id, name=f"{result.pipeline}-{result.run_id}", tags=sorted(tags)
-        )
+        client.update_flow_run(context.flow_run.id, name=f"{result.pipeline}-{result.run_id}", tags=sorted(tags))
 
 
 def _publish_artifacts(result: RunResult) -> None:
     key = re.sub(r"[^a-z0-9]+", "-", f"veilflow-{result.pipeline}".lower()).strip("-")
-    create_table_artifact(
-        [_row(result)], key=f"{key}-counts", description=f"Counts of run {result.run_id}", _sync=True
-    )  # type: ignore[call-arg]
-    create_markdown_artifact(
-        markdown(result), key=f"{key}-run", description=f"Run {result.run_id}", _sync=True
-    )  # type: ignore[call-arg]
+    create_table_artifact([_row(result)], key=f"{key}-counts", description=f"Counts of run {result.run_id}", _sync=True)  # type: ignore[call-arg]
+    create_markdown_artifact(markdown(result), key=f"{key}-run", description=f"Run {result.run_id}", _sync=True)  # type: ignore[call-arg]
 
 
 def _row(result: RunResult) -> dict[str, str | int]:

@@ -64,7 +64,9 @@ def _table(chunk: Chunk, rows: Sequence[QuarantinedRow], run_id: str) -> pa.Tabl
     # take() gives a null row for a null index: a rejected row has no columns, only its bytes.
     table = pa.Table.from_batches([chunk.raw]).take(indices)
     table = table.append_column("_veilflow_position", pa.array([row.position for row in rows], pa.int64()))
-    table = table.append_column("_veilflow_reasons", pa.array([list(row.reasons) for row in rows], pa.list_(pa.string())))
+    table = table.append_column(
+        "_veilflow_reasons", pa.array([list(row.reasons) for row in rows], pa.list_(pa.string()))
+    )
     table = table.append_column("_veilflow_raw", pa.array([row.raw for row in rows], pa.binary()))
     return table.replace_schema_metadata(
         {"format": FORMAT, "run": run_id, "chunk": str(chunk.number), "rows": str(len(rows))}

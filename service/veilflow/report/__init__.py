@@ -30,9 +30,7 @@ def report_document(run: Mapping[str, Any], plan: Mapping[str, Any] | None) -> d
             {**column, "key_version": run["key_versions"].get(column["key_domain"])}
             for column in sorted((plan or {}).get("columns", []), key=_undecided_first)
         ],
-        "checks": [
-            {**check, "rows": _rows_failed(run, check)} for check in (plan or {}).get("checks", [])
-        ],
+        "checks": [{**check, "rows": _rows_failed(run, check)} for check in (plan or {}).get("checks", [])],
     }
 
 

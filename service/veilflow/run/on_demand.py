@@ -8,7 +8,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any
 
 import pyarrow as pa
 
@@ -34,9 +34,6 @@ from veilflow.state import new_run_id, utc_now
 from veilflow.targets import open_target
 from veilflow.targets.memory import MemoryTarget
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 @dataclass(frozen=True)
 class Anonymized:
@@ -54,12 +51,6 @@ class _NoQuarantine:
         raise VeilError("VEIL100", "an on-demand run held a row back", "please report this")
 
 
-@overload
-def anonymize(data: pa.Table, *, policy: str | Path, project: Path | None = None) -> pa.Table: ...
-@overload
-def anonymize(
-    data: pd.DataFrame | str | Path, *, policy: str | Path, project: Path | None = None
-) -> pd.DataFrame: ...
 def anonymize(data: Any, *, policy: str | Path, project: Path | None = None) -> Any:
     """``data`` with every column treated by ``policy``, under a key made for this call.
 
@@ -122,9 +113,7 @@ def _anonymize_source(
             deadline=None,
             on_progress=lambda _progress: None,
         )
-        verify(
-            plan, receipts, staged_rows=target.staged_rows(), before=before, after=source.files(), source=shown
-        )
+        verify(plan, receipts, staged_rows=target.staged_rows(), before=before, after=source.files(), source=shown)
         target.publish({})
     except BaseException:
         target.discard()
@@ -200,9 +189,7 @@ def preview(prepared: Prepared, rows: int) -> Preview:
     return Preview(
         columns=names,
         treatments=tuple(column.treatment for column in plan.columns),
-        before=tuple(
-            tuple(shape(raw.column(name)[index].as_py()) for name in names) for index in range(raw.num_rows)
-        ),
+        before=tuple(tuple(shape(raw.column(name)[index].as_py()) for name in names) for index in range(raw.num_rows)),
         after=tuple(
             tuple(
                 _shown(after.column(name)[index].as_py()) if name in after.column_names else "(dropped)"

@@ -39,9 +39,7 @@ def open_store(kind: str, options: Mapping[str, Any], project: Path) -> SecretSt
     if opener is None:
         near = get_close_matches(kind, KINDS, 1)
         guess = f"did you mean {near[0]}? " if near else ""
-        raise VeilError(
-            "VEIL220", f"unknown kind of secret store: {kind}", f"{guess}There are: {', '.join(KINDS)}"
-        )
+        raise VeilError("VEIL220", f"unknown kind of secret store: {kind}", f"{guess}There are: {', '.join(KINDS)}")
     unknown = sorted(set(options) - {"kind"})
     if unknown:
         raise VeilError(

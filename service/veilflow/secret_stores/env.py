@@ -21,13 +21,9 @@ class EnvStore:
             )
         value = os.environ.get(path)
         if value is None:
-            raise VeilError(
-                "VEIL221", f"the environment variable {path} is not set", f"set {path} and run again"
-            )
+            raise VeilError("VEIL221", f"the environment variable {path} is not set", f"set {path} and run again")
         if not value:
-            raise VeilError(
-                "VEIL222", f"the environment variable {path} is empty", f"set {path} to the secret"
-            )
+            raise VeilError("VEIL222", f"the environment variable {path} is empty", f"set {path} to the secret")
         return Secret(value)
 
     def write(self, path: str, value: Secret) -> None:

@@ -36,9 +36,7 @@ class FileStore:
         try:
             text = _read_private(self._project / path, path).decode("utf-8")
         except UnicodeDecodeError:
-            raise VeilError(
-                "VEIL222", f"the secret file {path} is not UTF-8 text", "save it as UTF-8"
-            ) from None
+            raise VeilError("VEIL222", f"the secret file {path} is not UTF-8 text", "save it as UTF-8") from None
         except FileNotFoundError:
             raise VeilError(
                 "VEIL221", f"there is no secret file {path}", "create it with mode 0600, or correct `path`"
@@ -86,9 +84,7 @@ def _read_private(file: Path, shown: str) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise VeilError("VEIL222", f"{shown} is not a regular file", "name a file that holds the secret")
         if status.st_mode & stat.S_IROTH:
-            raise VeilError(
-                "VEIL222", f"the secret file {shown} can be read by everybody", f"run: chmod 600 {shown}"
-            )
+            raise VeilError("VEIL222", f"the secret file {shown} can be read by everybody", f"run: chmod 600 {shown}")
         return opened.read()
 
 

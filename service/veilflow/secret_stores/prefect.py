@@ -134,6 +134,4 @@ def _from_status(status: int) -> VeilError:
 
 
 def _taken(path: str) -> VeilError:
-    return VeilError(
-        "VEIL220", f"the Secret block {path} exists already", "it is never replaced; choose another name"
-    )
+    return VeilError("VEIL220", f"the Secret block {path} exists already", "it is never replaced; choose another name")

@@ -45,7 +45,9 @@ def open_source(config: SourceConfig) -> Source:
         from veilflow.sources.parquet import ParquetSource
 
         return ParquetSource(config)
-    raise VeilError("VEIL202", f'there is no source of kind "{config.kind}"', "there are: " + ", ".join(KINDS), config.place)
+    raise VeilError(
+        "VEIL202", f'there is no source of kind "{config.kind}"', "there are: " + ", ".join(KINDS), config.place
+    )
 
 
 def frame_source(table: pa.Table) -> Source:

@@ -26,7 +26,9 @@ def column_type(kind: pa.DataType) -> ColumnType:
         if test(kind):
             return ColumnType(name, _plain(kind, name))
     raise VeilError(
-        "VEIL210", f"columns of the Arrow type {kind} cannot be read", "cast them to text, a number or a timestamp first"
+        "VEIL210",
+        f"columns of the Arrow type {kind} cannot be read",
+        "cast them to text, a number or a timestamp first",
     )
 
 
@@ -44,6 +46,8 @@ def plain_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
     for column in batch.columns:
         kind = column_type(column.type)
         if kind.name == "json":
-            column = pa.array([None if v is None else json.dumps(v, default=str) for v in column.to_pylist()], pa.string())
+            column = pa.array(
+                [None if v is None else json.dumps(v, default=str) for v in column.to_pylist()], pa.string()
+            )
         arrays.append(column if column.type == kind.arrow else column.cast(kind.arrow))
     return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)

@@ -21,9 +21,7 @@ _FLOAT = r"^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]+)?$"
 _TRUE, _FALSE = ("true", "True", "TRUE", "1"), ("false", "False", "FALSE", "0")
 
 
-def cast_batch(
-    raw: pa.RecordBatch, columns: Sequence[SourceColumn]
-) -> tuple[pa.RecordBatch, tuple[BadCells, ...]]:
+def cast_batch(raw: pa.RecordBatch, columns: Sequence[SourceColumn]) -> tuple[pa.RecordBatch, tuple[BadCells, ...]]:
     """``raw`` with each column cast to its type; a cell that does not fit is null and stands in the bad cells."""
     arrays, bad = [], []
     for column in columns:
@@ -42,6 +40,8 @@ def cast_values(values: pa.Array, kind: ColumnType) -> pa.Array:
     if values.type == kind.arrow:
         return values
     if not pa.types.is_string(values.type):
+        with suppress(pa.ArrowInvalid):
+            return values.cast(kind.arrow)
         return _by_value(values, kind, lambda value: pa.scalar(value, values.type).cast(kind.arrow).as_py())
     kernel, scalar = _CASTS[kind.name]
     with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -91,13 +91,18 @@ def _dates(values: pa.Array, kind: ColumnType) -> pa.Array:
         raise pa.ArrowNotImplementedError
     moments = pc.strptime(values, format=pattern, unit="s", error_is_null=True)
     same = pc.equal(pc.strftime(moments, format=pattern), values)
-    return pc.if_else(pc.fill_null(same, False), moments, pa.scalar(None, moments.type)).cast(pa.date32())
+    days = pc.if_else(pc.fill_null(same, False), moments, pa.scalar(None, moments.type)).cast(pa.date32())
+    # Arrow has a year 0, and no calendar.
+    return pc.if_else(pc.greater_equal(days, pa.scalar(date.min)), days, pa.scalar(None, pa.date32()))
 
 
 def _timestamps(values: pa.Array, kind: ColumnType) -> pa.Array:
     if kind.format:
         raise pa.ArrowNotImplementedError
-    return pc.cast(values, kind.arrow)
+    moments = pc.cast(values, kind.arrow)
+    if pc.any(pc.less(moments, pa.scalar(datetime.min).cast(pa.timestamp("us")).cast(kind.arrow))).as_py():
+        raise pa.ArrowInvalid
+    return moments
 
 
 def _a_date(text: str, kind: ColumnType) -> date:
@@ -105,6 +110,8 @@ def _a_date(text: str, kind: ColumnType) -> date:
 
 
 def _a_timestamp(text: str, kind: ColumnType) -> datetime:
+    if not kind.format and re.search(r"[.,][0-9]{7}", text):
+        raise ValueError  # finer than a microsecond: cutting it off would change the value
     moment = datetime.strptime(text, kind.format) if kind.format else datetime.fromisoformat(text)
     if kind.arrow.tz is None:
         if moment.tzinfo is not None:
@@ -117,7 +124,7 @@ def _a_decimal(text: str, kind: ColumnType) -> Decimal:
     if not re.fullmatch(_DECIMAL[1:-1], text):
         raise ValueError
     value = Decimal(text)
-    if value != round(value, kind.arrow.scale):
+    if len(text.partition(".")[2].rstrip("0")) > kind.arrow.scale:
         raise ValueError  # more digits than the type has: rounding would change the value
     return value
 

@@ -13,11 +13,16 @@ import pyarrow.csv as pcsv
 
 from veilflow.errors import VeilError
 from veilflow.model import TEXT, Chunk, FileIdentity, RejectedRow, SourceColumn, SourceConfig, SourceSchema
-from veilflow.sources.files import column_names, identity, open_utf8, unreadable
+from veilflow.sources.files import as_read, column_names, identity, is_marked, open_utf8, unreadable
 from veilflow.sources.rows import rechunk
 
 _BLOCK_BYTES = 2 << 20
 _HEADER_BYTES = 1 << 20
+#: A trace that is fast to look for, the pattern that proves it, and the reason.
+_UNREADABLE = (
+    (b"\xef\xb7", "[\\x{FDD0}-\\x{FDDF}][\\x{FDE0}-\\x{FDEF}]", "has bytes that its encoding does not allow"),
+    (b"\0", "\\x00", "has a NUL byte"),
+)
 
 
 class CsvSource:
@@ -30,9 +35,7 @@ class CsvSource:
         return (identity(self._config),)
 
     def schema(self) -> SourceSchema:
-        return SourceSchema(
-            tuple(SourceColumn(name, self._config.types.get(name, TEXT)) for name in self._header())
-        )
+        return SourceSchema(tuple(SourceColumn(name, self._config.types.get(name, TEXT)) for name in self._header()))
 
     def _header(self) -> tuple[str, ...]:
         """The first line that is not blank, read by Python's csv module."""
@@ -41,22 +44,19 @@ class CsvSource:
             head = _read_up_to(file, _HEADER_BYTES)
         if not head.strip():
             raise VeilError("VEIL211", f"{config.shown} is empty", "it needs at least a header", config.place)
-        try:
-            text = head.decode("utf-8", "strict" if len(head) < _HEADER_BYTES else "ignore")
-        except UnicodeDecodeError as error:
-            text = head[: error.start].decode("utf-8")
-            if "\n" not in text and "\r" not in text:
-                raise VeilError(
-                    "VEIL212", f"the header of {config.shown} is not {config.encoding}",
-                    "name the file's encoding in the pipeline's source", config.place,
-                ) from None  # fmt: skip
         rows = csv.reader(
-            io.StringIO(text, newline=""), delimiter=config.delimiter, quotechar=config.quote, skipinitialspace=config.trim
-        )
+            io.StringIO(head.decode("utf-8", "ignore"), newline=""), delimiter=config.delimiter,
+            quotechar=config.quote or None, quoting=csv.QUOTE_MINIMAL if config.quote else csv.QUOTE_NONE,
+        )  # fmt: skip
         try:
             first = next((row for row in rows if row), [])
         except csv.Error:
             first = []
+        if any(is_marked(name) for name in first):
+            raise VeilError(
+                "VEIL212", f"the header of {config.shown} is not {config.encoding}",
+                "name the file's encoding in the pipeline's source", config.place,
+            )  # fmt: skip
         return column_names(first or [""], config)
 
     def chunks(self, columns: Sequence[SourceColumn], chunk_rows: int) -> Iterator[Chunk]:
@@ -64,12 +64,12 @@ class CsvSource:
         names = self._header()
         yield from rechunk(self._batches(names), columns, chunk_rows)
 
-    def _batches(self, names: tuple[str, ...]) -> Iterator[tuple[pa.RecordBatch, np.ndarray, list[RejectedRow]]]:  # type: ignore[type-arg]
+    def _batches(self, names: tuple[str, ...]) -> Iterator[tuple[pa.RecordBatch, np.ndarray, list[RejectedRow]]]:
         """Batches of text with each row's position, and the rows that were rejected up to there."""
         ragged: list[tuple[int | None, bytes, int]] = []
 
         def reject(row: pcsv.InvalidRow) -> str:
-            ragged.append((row.number, row.text.encode("utf-8", "surrogateescape"), row.actual_columns))
+            ragged.append((row.number, as_read(row.text), row.actual_columns))
             return "skip"
 
         position = 0
@@ -77,7 +77,7 @@ class CsvSource:
             with open_utf8(self._config) as file:
                 reader = pcsv.open_csv(pa.PythonFile(file, mode="r"), *self._options(names, reject))
                 for batch in reader:
-                    taken, ragged[:] = list(ragged), []
+                    taken = _next(ragged, position, batch.num_rows)
                     yield self._place(batch, taken, position, names)
                     position += batch.num_rows + len(taken)
         except (pa.ArrowInvalid, pa.ArrowKeyError, OSError, EOFError):
@@ -100,7 +100,7 @@ class CsvSource:
                 invalid_row_handler=reject,
             ),
             pcsv.ConvertOptions(
-                column_types={name: pa.binary() for name in names},
+                column_types={name: pa.string() for name in names},
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
                 null_values=list(config.null_values),
@@ -109,7 +109,7 @@ class CsvSource:
 
     def _place(
         self, batch: pa.RecordBatch, ragged: list[tuple[int | None, bytes, int]], position: int, names: tuple[str, ...]
-    ) -> tuple[pa.RecordBatch, np.ndarray, list[RejectedRow]]:  # type: ignore[type-arg]
+    ) -> tuple[pa.RecordBatch, np.ndarray, list[RejectedRow]]:
         total = batch.num_rows + len(ragged)
         taken = np.array([_index(number, position, total) for number, _text, _columns in ragged], dtype=np.int64)
         positions = np.setdiff1d(np.arange(position, position + total, dtype=np.int64), taken)
@@ -133,14 +133,24 @@ class CsvSource:
         return pa.RecordBatch.from_arrays(columns, names=list(names)), positions, rejected
 
     def _text(self, column: pa.Array) -> pa.Array:
-        text = column.cast(pa.string())
         if not self._config.trim:
-            return text
-        text = pc.utf8_trim_whitespace(text)
+            return column
+        text = pc.utf8_trim_whitespace(column)
         if not self._config.null_values:
             return text
-        null = pc.is_in(text, value_set=pa.array(self._config.null_values, pa.string()))
+        nulls = pa.array(self._config.null_values, pa.string())
+        # What was a null value before trimming and is not null stood in quotes: it is text.
+        null = pc.and_(pc.is_in(text, value_set=nulls), pc.invert(pc.is_in(column, value_set=nulls)))
         return pc.if_else(null, pa.scalar(None, pa.string()), text) if pc.any(null).as_py() else text
+
+
+def _next(ragged: list[tuple[int | None, bytes, int]], position: int, rows: int) -> list[tuple[int | None, bytes, int]]:
+    """Take the ragged rows that stand among the next ``rows`` rows: Arrow parses a block ahead of the one it gives."""
+    end, count = position + rows, 0
+    while count < len(ragged) and (ragged[count][0] or 0) - 2 <= end:
+        end, count = end + 1, count + 1
+    taken, ragged[:count] = ragged[:count], []
+    return taken
 
 
 def _index(number: int | None, position: int, total: int) -> int:
@@ -152,35 +162,21 @@ def _index(number: int | None, position: int, total: int) -> int:
 
 
 def _unreadable_rows(batch: pa.RecordBatch) -> dict[int, str] | None:
-    """Rows with bytes that are no UTF-8, or with a NUL byte; None in the common case that there are none."""
+    """Rows with undecodable bytes, or with a NUL byte; None in the common case that there are none."""
     found: dict[int, str] = {}
     for column in batch.columns:
-        try:
-            text = column.cast(pa.string())
-        except pa.ArrowInvalid:
-            for row, value in enumerate(column.to_pylist()):
-                if value is not None and not _decodes(value):
-                    found[row] = "has bytes that its encoding does not allow"
-                elif value is not None and b"\0" in value:
-                    found.setdefault(row, "has a NUL byte")
-            continue
-        data = text.buffers()[2]
-        if data is not None and b"\0" in memoryview(data).tobytes():
-            for row in np.flatnonzero(pc.fill_null(pc.match_substring(text, "\0"), False).to_numpy(zero_copy_only=False)):
-                found.setdefault(int(row), "has a NUL byte")
+        buffer = column.buffers()[2]
+        data = buffer.to_pybytes() if buffer is not None else b""
+        for trace, pattern, reason in _UNREADABLE:
+            if trace in data:
+                hits = pc.fill_null(pc.match_substring_regex(column, pattern), False)
+                for row in np.flatnonzero(hits.to_numpy(zero_copy_only=False)):
+                    found.setdefault(int(row), reason)
     return dict(sorted(found.items())) or None
 
 
-def _decodes(value: bytes) -> bool:
-    try:
-        value.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def _raw_text(batch: pa.RecordBatch, row: int, delimiter: str) -> bytes:
-    return delimiter.encode().join(column[row].as_py() or b"" for column in batch.columns)
+    return as_read(delimiter.join(column[row].as_py() or "" for column in batch.columns))
 
 
 def _read_up_to(file: io.RawIOBase, size: int) -> bytes:

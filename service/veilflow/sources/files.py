@@ -5,7 +5,9 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import re
 import unicodedata
+import zlib
 from collections.abc import Sequence
 from typing import BinaryIO, cast
 
@@ -14,6 +16,35 @@ from veilflow.model import FileIdentity, SourceConfig
 
 _BLOCK = 1 << 20
 _GZIP = b"\x1f\x8b"
+_MARKS = re.compile("([\ufdd0-\ufddf])([\ufde0-\ufdef])")
+
+
+def _mark(error: UnicodeError) -> tuple[str, int]:
+    """Undecodable bytes as pairs of noncharacters: valid UTF-8 that no text holds, and each pair is one byte.
+
+    pyarrow cannot hand over a ragged row that is not UTF-8, so the bytes themselves cannot be passed on.
+    """
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    bad = error.object[error.start : error.end]
+    return "".join(chr(0xFDD0 + (byte >> 4)) + chr(0xFDE0 + (byte & 15)) for byte in bad), error.end
+
+
+codecs.register_error("veilflow-mark", _mark)
+
+
+def is_marked(text: str) -> bool:
+    """Whether the text holds bytes that the file's encoding does not allow."""
+    return _MARKS.search(text) is not None
+
+
+def as_read(text: str) -> bytes:
+    """The bytes of a text from ``open_utf8``, with undecodable bytes as they were."""
+    parts = _MARKS.split(text)
+    out = [parts[0].encode("utf-8", "surrogatepass")]
+    for high, low, rest in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
+        out += [bytes([(ord(high) - 0xFDD0) << 4 | ord(low) - 0xFDE0]), rest.encode("utf-8", "surrogatepass")]
+    return b"".join(out)
 
 
 def identity(config: SourceConfig) -> FileIdentity:
@@ -50,22 +81,25 @@ def open_bytes(config: SourceConfig) -> BinaryIO:
 
 
 def open_utf8(config: SourceConfig) -> io.RawIOBase:
-    """The file as UTF-8 without a byte order mark. Bytes that the encoding does not allow become a sequence that
-    UTF-8 does not allow either, so that they cost the row in which they stand and not the block."""
+    """The file as valid UTF-8 without a byte order mark or blank lines at its start, with a line end at its end.
+    Bytes that the encoding does not allow are marked (``is_marked``), so that they cost their row and not the block."""
     try:
-        name = codecs.lookup(config.encoding).name
-    except LookupError:
+        decoder = codecs.getincrementaldecoder(config.encoding)("veilflow-mark")
+        known = isinstance(decoder.decode(b"AAAA"), str)
+        decoder.reset()
+    except (LookupError, TypeError, AssertionError, ValueError):
+        known = False
+    if not known:
         raise VeilError(
             "VEIL202", f'there is no encoding "{config.encoding}"', "for example: utf-8, utf-16, gb18030, latin-1", config.place
         ) from None  # fmt: skip
-    file = open_bytes(config)
-    return _Utf8(file, None if name in ("utf-8", "utf-8-sig", "ascii") else name)
+    return _Utf8(open_bytes(config), decoder, config)
 
 
 class _Utf8(io.RawIOBase):
-    def __init__(self, file: BinaryIO, encoding: str | None) -> None:
-        self._file = file
-        self._decoder = codecs.getincrementaldecoder(encoding)("surrogateescape") if encoding else None
+    def __init__(self, file: BinaryIO, decoder: codecs.IncrementalDecoder, config: SourceConfig) -> None:
+        self._file, self._decoder, self._config = file, decoder, config
+        self._last = b"\n"
         self._rest = b""
         self._first = True
         self._ended = False
@@ -88,13 +122,19 @@ class _Utf8(io.RawIOBase):
         return len(data)
 
     def _fill(self) -> None:
-        data = self._file.read(_BLOCK)
-        self._ended = not data
-        if self._decoder is not None:
+        try:
+            data = self._file.read(_BLOCK)
+            self._ended = not data
             data = self._decoder.decode(data, final=self._ended).encode("utf-8", "surrogatepass")
+        except (OSError, EOFError, UnicodeError, zlib.error):
+            # The exception holds the bytes.
+            raise unreadable(self._config) from None
         if self._first and data:
-            self._first = False
-            data = data.removeprefix(b"\xef\xbb\xbf")
+            data = data.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
+            self._first = not data
+        if self._ended and self._last != b"\n":
+            data += b"\n"
+        self._last = data[-1:] or self._last
         self._rest += data
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from veilflow.model import Chunk, FileIdentity, SourceColumn, SourceConfig, SourceSchema
 from veilflow.sources.arrow_types import column_type, plain_batch
 from veilflow.sources.files import column_names
-from veilflow.sources.rows import rechunk
+from veilflow.sources.rows import Piece, rechunk
 
 
 class FrameSource:
@@ -29,10 +29,10 @@ class FrameSource:
         return SourceSchema(tuple(SourceColumn(field.name, column_type(field.type)) for field in self._table.schema))
 
     def chunks(self, columns: Sequence[SourceColumn], chunk_rows: int) -> Iterator[Chunk]:
-        def pieces() -> Iterator[tuple[pa.RecordBatch, np.ndarray, list[object]]]:  # type: ignore[type-arg]
+        def pieces() -> Iterator[Piece]:
             position = 0
             for batch in self._table.to_batches(max_chunksize=chunk_rows):
                 yield plain_batch(batch), np.arange(position, position + batch.num_rows, dtype=np.int64), []
                 position += batch.num_rows
 
-        yield from rechunk(pieces(), columns, chunk_rows)  # type: ignore[arg-type]
+        yield from rechunk(pieces(), columns, chunk_rows)

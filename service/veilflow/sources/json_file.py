@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from veilflow.errors import VeilError
 from veilflow.model import TEXT, Chunk, FileIdentity, RejectedRow, SourceColumn, SourceConfig, SourceSchema
-from veilflow.sources.files import identity, open_utf8
+from veilflow.sources.files import as_read, identity, is_marked, open_utf8
 from veilflow.sources.rows import rechunk
 
 _ROWS_A_PIECE = 8192
@@ -40,9 +40,11 @@ class JsonSource:
         )
 
     def chunks(self, columns: Sequence[SourceColumn], chunk_rows: int) -> Iterator[Chunk]:
-        yield from rechunk(self._pieces(columns), columns, chunk_rows)  # type: ignore[arg-type]
+        yield from rechunk(self._pieces(columns), columns, chunk_rows)
 
-    def _pieces(self, columns: Sequence[SourceColumn]) -> Iterator[tuple[pa.RecordBatch, np.ndarray, list[RejectedRow]]]:  # type: ignore[type-arg]
+    def _pieces(
+        self, columns: Sequence[SourceColumn]
+    ) -> Iterator[tuple[pa.RecordBatch, np.ndarray, list[RejectedRow]]]:
         reader = _Objects({column.name: column.type.name == "json" for column in columns}, self._config)
         texts = self._array() if self._config.kind == "json" else self._lines()
         piece: dict[str, list[str | None]] = {column.name: [] for column in columns}
@@ -51,7 +53,7 @@ class JsonSource:
         for position, text in enumerate(texts):
             row = reader.read(text)
             if isinstance(row, str):
-                rejected.append(RejectedRow(position, row, text))
+                rejected.append(RejectedRow(position, row, as_read(text.decode("utf-8"))))
             else:
                 positions.append(position)
                 for name, values in piece.items():
@@ -77,7 +79,7 @@ class JsonSource:
 
     def _array(self) -> Iterator[bytes]:
         """The texts of the objects in a top-level array, one at a time."""
-        decoder, scan = codecs.getincrementaldecoder("utf-8")("surrogateescape"), json.JSONDecoder()
+        decoder, scan = codecs.getincrementaldecoder("utf-8")(), json.JSONDecoder()
         text, at, expect = "", 0, "["
         try:
             with open_utf8(self._config) as file:
@@ -104,7 +106,7 @@ class JsonSource:
                             expect = "value"
                             continue
                         _value, end = scan.raw_decode(text, at)
-                        yield text[at:end].encode("utf-8", "surrogateescape")
+                        yield text[at:end].encode("utf-8")
                         at, expect = end, "comma"
                     else:
                         raise self._broken()
@@ -147,10 +149,11 @@ class _Objects:
 
     def read(self, text: bytes) -> dict[str, str | None] | str:
         """The values by column, or the reason why the row cannot be read."""
-        try:
-            found = self._decoder.decode(text.decode("utf-8").strip())
-        except UnicodeDecodeError:
+        shown = text.decode("utf-8").strip()
+        if is_marked(shown):
             return "has bytes that its encoding does not allow"
+        try:
+            found = self._decoder.decode(shown)
         except (ValueError, RecursionError):
             return "is not a JSON object with keys of its own"
         if not isinstance(found, dict):
@@ -158,16 +161,21 @@ class _Objects:
         row = {}
         for key, value in found.items():
             name = unicodedata.normalize("NFC", key).strip()
-            if name not in self._nested or name in row:
+            if name not in self._nested:
                 raise self._uncovered(name)
-            row[name] = self._text(name, value)
+            if name in row:
+                return "is not a JSON object with keys of its own"
+            try:
+                row[name] = self._text(name, value)
+            except RecursionError:
+                return "is nested too deeply"
         if any(value is not None and ("\0" in value or not _encodes(value)) for value in row.values()):
             return "has a NUL or half a character"
         return row
 
     def _text(self, name: str, value: Any) -> str | None:
         if value is None or type(value) is str:
-            return value
+            return _dump(value) if value is not None and self._nested[name] else value
         if isinstance(value, bool):
             return "true" if value else "false"
         if isinstance(value, _Number):
@@ -178,7 +186,7 @@ class _Objects:
                 f"declare `columns: {{{name}: {{type: json}}}}` in the pipeline and drop, null or redact it in the policy",
                 self._config.place,
             )  # fmt: skip
-        return json.dumps(value, ensure_ascii=False)
+        return _dump(value)
 
     def _uncovered(self, name: str) -> VeilError:
         shown = name if name.isprintable() and len(name) <= 64 else "(a name that cannot be printed)"
@@ -190,6 +198,17 @@ class _Objects:
 
 class _Number(str):
     """A JSON number's literal text: 1.10 stays 1.10."""
+
+
+def _dump(value: Any) -> str:
+    """JSON text in which numbers stand as they were read."""
+    if isinstance(value, _Number):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_dump(key)}: {_dump(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_dump, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

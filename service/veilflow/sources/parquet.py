@@ -12,7 +12,7 @@ from veilflow.errors import VeilError
 from veilflow.model import Chunk, FileIdentity, SourceColumn, SourceConfig, SourceSchema
 from veilflow.sources.arrow_types import column_type, plain_batch
 from veilflow.sources.files import column_names, identity, unreadable
-from veilflow.sources.rows import rechunk
+from veilflow.sources.rows import Piece, rechunk
 
 
 class ParquetSource:
@@ -36,9 +36,9 @@ class ParquetSource:
         )
 
     def chunks(self, columns: Sequence[SourceColumn], chunk_rows: int) -> Iterator[Chunk]:
-        yield from rechunk(self._pieces(chunk_rows), columns, chunk_rows)  # type: ignore[arg-type]
+        yield from rechunk(self._pieces(chunk_rows), columns, chunk_rows)
 
-    def _pieces(self, rows: int) -> Iterator[tuple[pa.RecordBatch, np.ndarray, list[object]]]:  # type: ignore[type-arg]
+    def _pieces(self, rows: int) -> Iterator[Piece]:
         position = 0
         try:
             with self._open() as file:
@@ -55,7 +55,9 @@ class ParquetSource:
 
     def _open(self) -> pq.ParquetFile:
         if identity(self._config).size == 0:
-            raise VeilError("VEIL211", f"{self._config.shown} is empty", "it needs a Parquet file's metadata", self._config.place)
+            raise VeilError(
+                "VEIL211", f"{self._config.shown} is empty", "it needs a Parquet file's metadata", self._config.place
+            )
         try:
             return pq.ParquetFile(self._config.path, pre_buffer=False)
         except (pa.ArrowException, OSError):

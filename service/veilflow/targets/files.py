@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import pyarrow as pa
 import pyarrow.csv as pcsv
@@ -31,7 +31,7 @@ class FileTarget:
         self._file: BinaryIO | None = None
         self._sink: Any = None
 
-    def inspect(self) -> str:
+    def inspect(self) -> Literal["swap", "rewrite", "transaction", "rename"]:
         if self._path.is_dir() or not self._path.absolute().parent.is_dir():
             raise VeilError("VEIL214", f"{self._path} cannot be written", "name a file in a directory that exists")
         return "rename"
@@ -102,7 +102,9 @@ class FileTarget:
                 self._file.close()
 
     def _full(self) -> VeilError:
-        return VeilError("VEIL101", f"{self._path} cannot be written", "free some space, or name a place where you may write")
+        return VeilError(
+            "VEIL101", f"{self._path} cannot be written", "free some space, or name a place where you may write"
+        )
 
 
 def _sync_directory(directory: Path) -> None:

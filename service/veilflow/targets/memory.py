@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Literal
 
 import pyarrow as pa
 
@@ -21,7 +22,7 @@ class MemoryTarget:
         self._run_id = ""
         self.table: pa.Table | None = None
 
-    def inspect(self) -> str:
+    def inspect(self) -> Literal["swap", "rewrite", "transaction", "rename"]:
         return "rename"
 
     def open(self, run_id: str) -> None:

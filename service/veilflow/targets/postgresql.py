@@ -28,7 +28,7 @@ create table if not exists {TABLE} (
     primary key (kind, run_id, target, number)
 )
 """
-_DIALECT = postgresql_dialect.dialect()
+_DIALECT: Any = postgresql_dialect.dialect()  # type: ignore[no-untyped-call]
 _LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer names off in silence
 _ALLOWED_PARAMETERS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name", "options")
 
@@ -46,7 +46,9 @@ class PostgresqlTarget:
         self._lock: psycopg.Connection[Any] | None = None
         for name in (self._table, self._namespace, *schema.names):
             if len(name.encode()) > _LONGEST_NAME or "\0" in name:
-                raise VeilError("VEIL214", f'the name "{name}" is longer than 63 bytes', "PostgreSQL would cut it off: shorten it")
+                raise VeilError(
+                    "VEIL214", f'the name "{name}" is longer than 63 bytes', "PostgreSQL would cut it off: shorten it"
+                )
 
     # --- before the run ---
 
@@ -60,7 +62,9 @@ class PostgresqlTarget:
             return "swap"
         wanted = {field.name: _comparable(_sql_type(field.type).compile(dialect=_DIALECT)) for field in self._schema}
         if existing != wanted:
-            differing = sorted(name for name in wanted.keys() | existing.keys() if wanted.get(name) != existing.get(name))
+            differing = sorted(
+                name for name in wanted.keys() | existing.keys() if wanted.get(name) != existing.get(name)
+            )
             raise VeilError(
                 "VEIL307", f'the table "{self._shown}" exists with another shape: {", ".join(differing)}',
                 "name another table, or change the existing one to the plan's columns and types, or drop it",
@@ -126,13 +130,15 @@ class PostgresqlTarget:
     def _drop_dead(self, connection: psycopg.Connection[Any]) -> None:
         """Staging of runs of this table that hold no lock any more: whoever has the lock knows that they are dead."""
         rows = connection.execute(
-            f"select run_id from {TABLE} where kind = 'staging' and target = %s and run_id <> %s", (self._shown, self._run_id)
+            f"select run_id from {TABLE} where kind = 'staging' and target = %s and run_id <> %s",
+            (self._shown, self._run_id),
         ).fetchall()
         for (run_id,) in rows:
             connection.execute(f"drop table if exists {_STAGING_SCHEMA}.{_quote(_staging_name(run_id))}".encode())
             connection.execute(f"delete from {TABLE} where kind in ('receipt', 'staging') and run_id = %s", (run_id,))
         connection.execute(
-            f"insert into {TABLE} values ('staging', %s, %s, 0, '{{}}') on conflict do nothing", (self._run_id, self._shown)
+            f"insert into {TABLE} values ('staging', %s, %s, 0, '{{}}') on conflict do nothing",
+            (self._run_id, self._shown),
         )
 
     @property
@@ -186,7 +192,11 @@ class PostgresqlTarget:
             else:
                 loaded = self._rewrite(connection)
             if loaded != staged:
-                raise VeilError("VEIL502", "the target took another number of rows than were staged", "look for triggers and rules on the table")
+                raise VeilError(
+                    "VEIL502",
+                    "the target took another number of rows than were staged",
+                    "look for triggers and rules on the table",
+                )
             self._record(connection, loaded, key_versions)
         return int(loaded)
 
@@ -202,7 +212,9 @@ class PostgresqlTarget:
         names = ", ".join(_quote(name) for name in self._schema.names)
         if self._mode == "replace":
             connection.execute(f"delete from {self._target}".encode())
-        inserted = connection.execute(f"insert into {self._target} ({names}) select {names} from {self._staging}".encode())
+        inserted = connection.execute(
+            f"insert into {self._target} ({names}) select {names} from {self._staging}".encode()
+        )
         rows = inserted.rowcount
         connection.execute(f"drop table {self._staging}".encode())
         return rows
@@ -210,7 +222,9 @@ class PostgresqlTarget:
     def _check_versions(self, connection: psycopg.Connection[Any], key_versions: Mapping[str, int]) -> None:
         if self._mode != "append":
             return
-        row = connection.execute(f"select detail from {TABLE} where kind = 'keys' and target = %s", (self._shown,)).fetchone()
+        row = connection.execute(
+            f"select detail from {TABLE} where kind = 'keys' and target = %s", (self._shown,)
+        ).fetchone()
         before = json.loads(row[0]) if row else {}
         other = sorted(name for name, version in key_versions.items() if before.get(name, version) != version)
         if other:
@@ -222,11 +236,13 @@ class PostgresqlTarget:
     def _record(self, connection: psycopg.Connection[Any], rows: int, key_versions: Mapping[str, int]) -> None:
         connection.execute(f"delete from {TABLE} where kind in ('receipt', 'staging') and run_id = %s", (self._run_id,))
         connection.execute(
-            f"insert into {TABLE} values ('published', %s, %s, 0, %s)", (self._run_id, self._shown, json.dumps({"rows": rows}))
+            f"insert into {TABLE} values ('published', %s, %s, 0, %s)",
+            (self._run_id, self._shown, json.dumps({"rows": rows})),
         )
         connection.execute(f"delete from {TABLE} where kind = 'keys' and target = %s", (self._shown,))
         connection.execute(
-            f"insert into {TABLE} values ('keys', '', %s, 0, %s)", (self._shown, json.dumps(dict(key_versions), sort_keys=True))
+            f"insert into {TABLE} values ('keys', '', %s, 0, %s)",
+            (self._shown, json.dumps(dict(key_versions), sort_keys=True)),
         )
 
     def publication(self, run_id: str) -> Publication | None:
@@ -234,7 +250,8 @@ class PostgresqlTarget:
             if not connection.execute("select to_regclass(%s)", (TABLE,)).fetchone()[0]:  # type: ignore[index]
                 return None
             row = connection.execute(
-                f"select detail from {TABLE} where kind = 'published' and run_id = %s and target = %s", (run_id, self._shown)
+                f"select detail from {TABLE} where kind = 'published' and run_id = %s and target = %s",
+                (run_id, self._shown),
             ).fetchone()
         return None if row is None else Publication(run_id, json.loads(row[0])["rows"])
 
@@ -244,7 +261,9 @@ class PostgresqlTarget:
         with self._connect() as connection:
             connection.execute(f"drop table if exists {self._staging}".encode())
             if connection.execute("select to_regclass(%s)", (TABLE,)).fetchone()[0]:  # type: ignore[index]
-                connection.execute(f"delete from {TABLE} where kind in ('receipt', 'staging') and run_id = %s", (self._run_id,))
+                connection.execute(
+                    f"delete from {TABLE} where kind in ('receipt', 'staging') and run_id = %s", (self._run_id,)
+                )
 
     def close(self) -> None:
         if self._lock is not None:
@@ -259,7 +278,11 @@ class PostgresqlTarget:
         given = dict(parse_qsl(parts.query))
         other = sorted(set(given) - set(_ALLOWED_PARAMETERS))
         if other:
-            raise VeilError("VEIL214", f"the connection's URL has the parameter {other[0]}", "allowed: " + ", ".join(_ALLOWED_PARAMETERS))
+            raise VeilError(
+                "VEIL214",
+                f"the connection's URL has the parameter {other[0]}",
+                "allowed: " + ", ".join(_ALLOWED_PARAMETERS),
+            )
         given.setdefault("connect_timeout", "10")
         return urlunsplit(parts._replace(scheme="postgresql", query=urlencode(given)))
 
@@ -290,7 +313,10 @@ class _PostgresqlWriter:
             with self._connection.cursor() as cursor:
                 if rows.num_rows:
                     cursor.adbc_ingest(
-                        _staging_name(target._run_id), _exact(pa.table(rows)), mode="append", db_schema_name=_STAGING_SCHEMA
+                        _staging_name(target._run_id),
+                        _exact(pa.table(rows)),
+                        mode="append",
+                        db_schema_name=_STAGING_SCHEMA,
                     )
                 cursor.execute(
                     f"insert into {TABLE} values ('receipt', $1, $2, $3, $4)",
@@ -368,14 +394,30 @@ def _mapped(error: BaseException) -> VeilError:
     state = getattr(error, "sqlstate", None) or ""
     text = str(error).lower()
     if state.startswith("28") or "password authentication failed" in text or "no password supplied" in text:
-        return VeilError("VEIL402", "the database rejected the user or password", "check the connection's credential in its store")
+        return VeilError(
+            "VEIL402", "the database rejected the user or password", "check the connection's credential in its store"
+        )
     if state == "42501":
-        return VeilError("VEIL402", "the database user lacks a permission", "it must create the schema veilflow_staging and the table, and own the table")
+        return VeilError(
+            "VEIL402",
+            "the database user lacks a permission",
+            "it must create the schema veilflow_staging and the table, and own the table",
+        )
     if state.startswith("3D") or ('database "' in text and "does not exist" in text):
-        return VeilError("VEIL214", "the database does not exist on this server", "check the connection's URL in secrets/names.yaml")
+        return VeilError(
+            "VEIL214", "the database does not exist on this server", "check the connection's URL in secrets/names.yaml"
+        )
     if state in ("53100",):
         return VeilError("VEIL101", "the database's disk is full", "free some space and run again")
     lost = state.startswith(("08", "57P", "53")) or state in ("40001", "40P01", "55P03")
     if lost or not state or isinstance(error, psycopg.OperationalError) and not state:
-        return PassingFault("VEIL401", "the database is out of reach, or the connection was lost", "check host, port and network; then run again")
-    return VeilError("VEIL102", f"the database refused a statement (SQLSTATE {state})", "look the code up in PostgreSQL's documentation; the text is not shown, it may quote rows")
+        return PassingFault(
+            "VEIL401",
+            "the database is out of reach, or the connection was lost",
+            "check host, port and network; then run again",
+        )
+    return VeilError(
+        "VEIL102",
+        f"the database refused a statement (SQLSTATE {state})",
+        "look the code up in PostgreSQL's documentation; the text is not shown, it may quote rows",
+    )

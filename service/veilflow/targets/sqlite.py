@@ -69,7 +69,9 @@ class SqliteTarget:
     def _same_shape(self, existing: Mapping[str, str]) -> None:
         wanted = {field.name: str(_sql_type(field.type).compile(dialect=_DIALECT)).upper() for field in self._schema}
         if existing != wanted:
-            differing = sorted(name for name in wanted.keys() | existing.keys() if wanted.get(name) != existing.get(name))
+            differing = sorted(
+                name for name in wanted.keys() | existing.keys() if wanted.get(name) != existing.get(name)
+            )
             raise VeilError(
                 "VEIL307", f'the table "{self._table}" exists with another shape: {", ".join(differing)}',
                 "name another table, or change the existing one to the plan's columns and types, or drop it",
@@ -83,7 +85,9 @@ class SqliteTarget:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._take_lock()
         except OSError:
-            raise VeilError("VEIL101", "the target's directory cannot be written", "fix its permission, or free some space") from None
+            raise VeilError(
+                "VEIL101", "the target's directory cannot be written", "fix its permission, or free some space"
+            ) from None
         with self._connect() as connection:
             self._how(connection)
             connection.execute("begin immediate")
@@ -103,7 +107,9 @@ class SqliteTarget:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             lock.close()
-            raise VeilError("VEIL308", f'another run is loading the table "{self._table}"', "wait until it has ended") from None
+            raise VeilError(
+                "VEIL308", f'another run is loading the table "{self._table}"', "wait until it has ended"
+            ) from None
         self._lock = lock
 
     def _drop_dead(self, connection: sqlite3.Connection) -> None:
@@ -163,7 +169,11 @@ class SqliteTarget:
             else:
                 loaded = self._rewrite(connection)
             if loaded != staged:
-                raise VeilError("VEIL502", "the target took another number of rows than were staged", "look for triggers on the table")
+                raise VeilError(
+                    "VEIL502",
+                    "the target took another number of rows than were staged",
+                    "look for triggers on the table",
+                )
             self._record(connection, loaded, key_versions)
             connection.commit()
         return int(loaded)
@@ -181,7 +191,9 @@ class SqliteTarget:
     def _check_versions(self, connection: sqlite3.Connection, key_versions: Mapping[str, int]) -> None:
         if self._mode != "append":
             return
-        row = connection.execute(f"select detail from {TABLE} where kind = 'keys' and target = ?", (self._table,)).fetchone()
+        row = connection.execute(
+            f"select detail from {TABLE} where kind = 'keys' and target = ?", (self._table,)
+        ).fetchone()
         before = json.loads(row[0]) if row else {}
         other = sorted(name for name, version in key_versions.items() if before.get(name, version) != version)
         if other:
@@ -193,11 +205,13 @@ class SqliteTarget:
     def _record(self, connection: sqlite3.Connection, rows: int, key_versions: Mapping[str, int]) -> None:
         connection.execute(f"delete from {TABLE} where kind in ('receipt', 'staging') and run_id = ?", (self._run_id,))
         connection.execute(
-            f"insert into {TABLE} values ('published', ?, ?, 0, ?)", (self._run_id, self._table, json.dumps({"rows": rows}))
+            f"insert into {TABLE} values ('published', ?, ?, 0, ?)",
+            (self._run_id, self._table, json.dumps({"rows": rows})),
         )
         connection.execute(f"delete from {TABLE} where kind = 'keys' and target = ?", (self._table,))
         connection.execute(
-            f"insert into {TABLE} values ('keys', '', ?, 0, ?)", (self._table, json.dumps(dict(key_versions), sort_keys=True))
+            f"insert into {TABLE} values ('keys', '', ?, 0, ?)",
+            (self._table, json.dumps(dict(key_versions), sort_keys=True)),
         )
 
     def publication(self, run_id: str) -> Publication | None:
@@ -207,7 +221,8 @@ class SqliteTarget:
             if not connection.execute("select 1 from sqlite_master where name = ?", (TABLE,)).fetchone():
                 return None
             row = connection.execute(
-                f"select detail from {TABLE} where kind = 'published' and run_id = ? and target = ?", (run_id, self._table)
+                f"select detail from {TABLE} where kind = 'published' and run_id = ? and target = ?",
+                (run_id, self._table),
             ).fetchone()
         return None if row is None else Publication(run_id, json.loads(row[0])["rows"])
 
@@ -218,7 +233,9 @@ class SqliteTarget:
             connection.execute("begin immediate")
             connection.execute(f"drop table if exists {_quote(self._staging)}")
             if connection.execute("select 1 from sqlite_master where name = ?", (TABLE,)).fetchone():
-                connection.execute(f"delete from {TABLE} where kind in ('receipt', 'staging') and run_id = ?", (self._run_id,))
+                connection.execute(
+                    f"delete from {TABLE} where kind in ('receipt', 'staging') and run_id = ?", (self._run_id,)
+                )
             connection.commit()
 
     def close(self) -> None:
@@ -261,7 +278,8 @@ class _SqliteWriter:
             raise _mapped(error, target._path) from None
         with target._connect(read_only=True) as connection:
             seen = connection.execute(
-                f"select 1 from {TABLE} where kind = 'receipt' and run_id = ? and number = ?", (target._run_id, receipt.chunk)
+                f"select 1 from {TABLE} where kind = 'receipt' and run_id = ? and number = ?",
+                (target._run_id, receipt.chunk),
             ).fetchone()
         if seen is None:
             raise VeilError("VEIL102", "the database took a chunk and did not keep it", "run again")
@@ -308,9 +326,17 @@ def _mapped(error: BaseException, path: Path) -> VeilError:
     if isinstance(error, VeilError):
         return error
     if "full" in text or "disk i/o" in text:
-        return VeilError("VEIL101", f"the disk of {path.name} is full or cannot be written", "free some space and run again")
+        return VeilError(
+            "VEIL101", f"the disk of {path.name} is full or cannot be written", "free some space and run again"
+        )
     if "locked" in text or "busy" in text:
         return PassingFault("VEIL401", f"{path.name} is locked by another program", "close it, or wait, and run again")
     if "not a database" in text or "unable to open" in text or "readonly" in text:
-        return VeilError("VEIL214", f"{path.name} cannot be opened as an SQLite database for writing", "name another file")
-    return VeilError("VEIL102", f"SQLite refused a statement on {path.name}", "the text is not shown, it may quote rows; check the table's constraints")
+        return VeilError(
+            "VEIL214", f"{path.name} cannot be opened as an SQLite database for writing", "name another file"
+        )
+    return VeilError(
+        "VEIL102",
+        f"SQLite refused a statement on {path.name}",
+        "the text is not shown, it may quote rows; check the table's constraints",
+    )

@@ -53,7 +53,9 @@ def make_step(name: str, raw: Mapping[str, Any], place: Place) -> Step:
             raise VeilError("VEIL205", f'the treatment {name} has no parameter "{key}"', hint, place)
     missing = [key for key, field in known.items() if field.default is MISSING and key not in raw]
     if missing:
-        raise VeilError("VEIL205", f"the treatment {name} needs {', '.join(missing)}", f"write {name}: {{{missing[0]}: …}}", place)
+        raise VeilError(
+            "VEIL205", f"the treatment {name} needs {', '.join(missing)}", f"write {name}: {{{missing[0]}: …}}", place
+        )
     try:
         return Step(name, kind(**{known[key].name: value for key, value in raw.items()}))
     except ValueError as error:

@@ -56,9 +56,25 @@ def _mask_phone(values: pa.Array, parameters: MaskPhone, _context: Context) -> p
 def _cut(hidden: pa.Array, lengths: pa.Array) -> pa.Array:
     import polars as pl
 
-    frame = pl.DataFrame({"v": pl.from_arrow(pa.chunked_array([hidden])), "n": pl.from_arrow(pa.chunked_array([lengths]))})
+    frame = pl.DataFrame(
+        {"v": pl.from_arrow(pa.chunked_array([hidden])), "n": pl.from_arrow(pa.chunked_array([lengths]))}
+    )
     return frame.select(pl.col("v").str.slice(0, pl.col("n")))["v"].to_arrow().cast(pa.string())
 
 
-MASK_EMAIL = Treatment("mask_email", "Keeps an address's first letters and its last domain label; what is no address is masked whole.", NoParameters, TEXT_ONLY, text_type, _mask_email)
-MASK_PHONE = Treatment("mask_phone", "Keeps the last digits and the separators of a telephone number.", MaskPhone, TEXT_ONLY, text_type, _mask_phone)
+MASK_EMAIL = Treatment(
+    "mask_email",
+    "Keeps an address's first letters and its last domain label; what is no address is masked whole.",
+    NoParameters,
+    TEXT_ONLY,
+    text_type,
+    _mask_email,
+)
+MASK_PHONE = Treatment(
+    "mask_phone",
+    "Keeps the last digits and the separators of a telephone number.",
+    MaskPhone,
+    TEXT_ONLY,
+    text_type,
+    _mask_phone,
+)

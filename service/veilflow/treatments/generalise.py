@@ -26,7 +26,9 @@ class Generalise:
             raise ValueError("give either to (dates) or width (numbers)")
         if self.to is not None and self.to not in _UNITS:
             raise ValueError("to must be one of " + ", ".join(_UNITS))
-        if self.width is not None and (isinstance(self.width, bool) or not isinstance(self.width, int | float) or self.width <= 0):
+        if self.width is not None and (
+            isinstance(self.width, bool) or not isinstance(self.width, int | float) or self.width <= 0
+        ):
             raise ValueError("width must be a number above 0")
 
 
@@ -66,7 +68,10 @@ def _integer_bins(values: pa.Array, width: pa.Scalar) -> pa.Array:
 def _decimal_bins(values: pa.Array, width: Decimal) -> pa.Array:
     # Arrow's decimal division rounds; Decimal is exact.
     return pa.array(
-        [None if value is None else (value / width).to_integral_value("ROUND_FLOOR") * width for value in values.to_pylist()],
+        [
+            None if value is None else (value / width).to_integral_value("ROUND_FLOOR") * width
+            for value in values.to_pylist()
+        ],
         pa.decimal128(38, values.type.scale),
     )
 

@@ -60,4 +60,6 @@ def _keep_prefix(values: pa.Array, parameters: KeepPrefix, _context: Context) ->
 
 
 MASK = Treatment("mask", "Keeps the first and last characters and masks the others.", Mask, TEXT_ONLY, text_type, _mask)
-KEEP_PREFIX = Treatment("keep_prefix", "Keeps the first characters and cuts the rest off.", KeepPrefix, TEXT_ONLY, text_type, _keep_prefix)
+KEEP_PREFIX = Treatment(
+    "keep_prefix", "Keeps the first characters and cuts the rest off.", KeepPrefix, TEXT_ONLY, text_type, _keep_prefix
+)

@@ -33,7 +33,14 @@ def _redact(values: pa.Array, parameters: Redact, _context: Context) -> pa.Array
     return pc.if_else(pc.is_valid(values), constant, pa.scalar(None, pa.string()))
 
 
-KEEP = Treatment("keep", "Leaves the values as they are; needs the exact column and a reason.", NoParameters, ALL - {"json"}, same_type, _keep)
+KEEP = Treatment(
+    "keep",
+    "Leaves the values as they are; needs the exact column and a reason.",
+    NoParameters,
+    ALL - {"json"},
+    same_type,
+    _keep,
+)
 DROP = Treatment("drop", "The column is not loaded.", NoParameters, ALL, same_type, _keep)
 NULL = Treatment("null", "Every value becomes null.", NoParameters, ALL, same_type, _null)
 REDACT = Treatment("redact", "Every value becomes one constant; null stays null.", Redact, ALL, text_type, _redact)

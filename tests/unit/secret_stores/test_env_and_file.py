@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from veilflow.errors import VeilError
 from veilflow.model import Secret
 from veilflow.secret_stores import KINDS, EnvStore, FileStore, open_store
@@ -87,9 +88,7 @@ def test_the_environment_cannot_be_written() -> None:
         ("密码".encode(), "密码"),
     ],
 )
-def test_one_trailing_line_end_of_a_file_is_not_the_secret(
-    tmp_path: Path, content: bytes, value: str
-) -> None:
+def test_one_trailing_line_end_of_a_file_is_not_the_secret(tmp_path: Path, content: bytes, value: str) -> None:
     """Editors add it; everything else belongs to the secret."""
     private(tmp_path / "secret", content)
     assert FileStore(tmp_path).read("secret", None).reveal() == value
