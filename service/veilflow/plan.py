@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Literal
 
@@ -236,6 +237,7 @@ def _checks(suite: SuiteConfig | None, present: list[str], errors: list[VeilErro
 
 def _filter(rule: FilterPlan, columns: tuple[ColumnPlan, ...], errors: list[VeilError]) -> FilterPlan:
     found = next((column for column in columns if column.name == rule.column), None)
+    rule = rule if found is None else _exact(rule, found.type.arrow)
     if found is None:
         _present(rule.column, [column.name for column in columns], "a filter names the column", rule.place, errors)
     elif not _filter_fits(rule, found.type.arrow):
@@ -244,6 +246,18 @@ def _filter(rule: FilterPlan, columns: tuple[ColumnPlan, ...], errors: list[Veil
                       "in and not_in take a list, is_null and not_null take no value, the others one value of the column's type", rule.place)
         )  # fmt: skip
     return rule
+
+
+def _exact(rule: FilterPlan, kind: pa.DataType) -> FilterPlan:
+    """Numbers for a decimal column as decimals: neither rounded by a float nor too wide as an integer."""
+    if not pa.types.is_decimal(kind):
+        return rule
+    many = isinstance(rule.value, list)
+    values = [
+        Decimal(str(value)) if isinstance(value, int | float) and not isinstance(value, bool) else value
+        for value in (rule.value if many else [rule.value])
+    ]
+    return replace(rule, value=values if many else values[0])
 
 
 def _filter_fits(rule: FilterPlan, kind: pa.DataType) -> bool:

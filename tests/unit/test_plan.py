@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,21 @@ def test_a_filter_fits_its_column(tmp_path: Path, keep: str, fits: bool) -> None
     """A number is never compared as text: "9" would be above "18"."""
     decision = planned(tmp_path, pipeline=PIPELINE + f"filters: [{{name: f, keep: {{{keep}}}}}]\n")
     assert codes(decision) == ([] if fits else ["VEIL209"])
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [("1", True), ("1.05", True), ("1.005", False), ("[1, 2.5]", True), ("true", False), ("x", False)],
+)
+def test_a_filter_on_decimals_is_exact(tmp_path: Path, value: str, fits: bool) -> None:
+    """A whole number fits, and 1.05 is not its nearest float."""
+    op = "in" if value.startswith("[") else "=="
+    pipeline = PIPELINE + f"filters: [{{name: f, keep: {{column: age, op: {op}, value: {value}}}}}]\n"
+    money = ColumnType("decimal", pa.decimal128(10, 2))
+    decision = planned(tmp_path, pipeline=pipeline, schema=SCHEMA | {"age": money})
+    assert ("VEIL209" in codes(decision)) is not fits
+    if value == "1.05":
+        assert pa.scalar(decision.plan.filters[0].value).cast(money.arrow).as_py() == Decimal("1.05")
 
 
 def test_all_that_forbids_a_plan_is_told_at_once(tmp_path: Path) -> None:

@@ -109,6 +109,8 @@ def _convert(node: yaml.Node, shown: str, depth: int) -> Node:
 
 def _text(node: yaml.ScalarNode, shown: str) -> str:
     """A quoted text; JSON's two escapes of one character become that character."""
+    if "\0" in node.value:
+        raise _refuse(shown, "has a NUL character", node.start_mark)
     try:
         return str(node.value).encode("utf-16", "surrogatepass").decode("utf-16")
     except UnicodeError:

@@ -61,6 +61,13 @@ def test_what_is_not_plain_yaml_is_refused(tmp_path: Path, content: str | bytes)
     assert caught.value.__cause__ is None
 
 
+def test_an_escaped_nul_is_refused(tmp_path: Path) -> None:
+    """No path, name or table can hold one."""
+    with pytest.raises(VeilError) as caught:
+        read(tmp_path, 'path: "a\\0b"\n')
+    assert caught.value.code == "VEIL203"
+
+
 def test_a_parse_error_does_not_quote_the_file(tmp_path: Path) -> None:
     """Somebody may have pasted a secret beside the mistake."""
     with pytest.raises(VeilError) as caught:
