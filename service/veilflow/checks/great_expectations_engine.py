@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from veilflow.checks.catalogue import ROW_EXPECTATIONS
-from veilflow.checks.typed import bounds, comparable, series
+from veilflow.checks.typed import bounds, comparable, series, try_patterns
 from veilflow.errors import VeilError
 from veilflow.model import TEXT, CheckOutcome, CheckPlan, Chunk, SourceColumn
 
@@ -96,11 +96,12 @@ class GreatExpectationsChecker:
         try:
             if check.type == "expect_column_values_to_be_between":
                 return bounds(check.arguments, kinds[0])
+            try_patterns(check.arguments)
             return comparable(check.arguments, kinds)
         except ValueError as error:
             raise VeilError(
                 "VEIL207", f"{check.type} does not fit {check.column}: {error}",
-                "declare the column's type under `columns:` in the pipeline, or change the expectation", check.place,
+                "change the expectation, or declare the column's type under `columns:` in the pipeline", check.place,
             ) from None  # fmt: skip
 
     def _unjudged(self, check: CheckPlan, frame: pd.DataFrame) -> int:
@@ -189,5 +190,6 @@ def _silence() -> None:
     logger.setLevel(logging.CRITICAL + 1)
     logger.propagate = False
     logger.addHandler(logging.NullHandler())
+    warnings.filterwarnings("ignore", message="This pattern is interpreted as a regular expression")
     for module in ("great_expectations", "dateutil", "pandas"):
         warnings.filterwarnings("ignore", module=module)

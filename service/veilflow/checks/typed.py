@@ -58,6 +58,16 @@ def comparable(arguments: Mapping[str, Any], types: tuple[ColumnType, ...]) -> d
     return found
 
 
+def try_patterns(arguments: Mapping[str, Any]) -> None:
+    """Raise ValueError for a pattern that ``re`` compiles and pandas' own engine (RE2, through Arrow) does not:
+    possessive and atomic groups, comments, repetitions above 1,000. Else it would fail on the first chunk."""
+    for pattern in (*arguments.get("regex_list", ()), *([arguments["regex"]] if "regex" in arguments else ())):
+        try:
+            pd.Series(["a"], dtype="str").str.contains(pattern)
+        except Exception:
+            raise ValueError("its pattern uses what the engine for columns (RE2) does not know") from None
+
+
 def bounds(arguments: Mapping[str, Any], kind: ColumnType) -> dict[str, Any]:
     """The arguments of a range. Great Expectations parses a datetime into a date, but not its ISO text."""
     if kind.name not in _WANTED or kind.name == "boolean":

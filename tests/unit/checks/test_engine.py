@@ -141,9 +141,11 @@ def test_threads_do_not_mix_their_verdicts() -> None:
         plan(VALUES + "be_in_set", column="flag", value_set=[1]),
         plan(VALUES + "be_in_set", column="day", value_set=["20010203x"]),
         plan(VALUES + "be_between", column="text", min_value=1),
+        plan(VALUES + "match_regex", column="text", regex="a{1,2000}"),
+        plan(VALUES + "match_regex_list", column="text", regex_list=["a", "(?#comment)b"]),
     ],
 )
-def test_refuses_sets_and_bounds_that_no_value_of_the_column_can_equal(check: CheckPlan) -> None:
+def test_refuses_sets_bounds_and_patterns_that_cannot_be_judged(check: CheckPlan) -> None:
     """VEIL207 when the checker is opened, before a row is read."""
     with pytest.raises(VeilError) as caught:
         open_checker([check], COLUMNS)
