@@ -1,0 +1,71 @@
+"""Write docs/reference from the registries; with --check, say whether it is up to date."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+from veilflow.checks import ROW_EXPECTATIONS
+from veilflow.errors import CODES, EXIT_STATUS
+from veilflow.treatments import TREATMENTS, parameter_name
+
+REFERENCE = Path(__file__).parent / "reference"
+
+
+def errors() -> str:
+    """One section a status, one entry a code."""
+    lines = ["# Error codes", "", "The first digit is the exit status. `veil explain CODE` tells the same offline.", ""]
+    for status, meaning in EXIT_STATUS.items():
+        lines += [f"## {status}: {meaning}", ""]
+        for code, entry in CODES.items():
+            if code.startswith(f"VEIL{status}"):
+                lines += [f"**{code}** {entry.title}. {entry.text}", ""]
+    return "\n".join(lines)
+
+
+def treatments() -> str:
+    """One row a treatment."""
+    lines = ["# Treatments", "", "| treatment | what it does | parameters | takes |", "|---|---|---|---|"]
+    for treatment in TREATMENTS.values():
+        parameters = ", ".join(
+            f"`{parameter_name(field.name)}`" + ("" if field.default is MISSING else f" = `{field.default!r}`")
+            for field in fields(treatment.parameters)
+        )
+        lines.append(
+            f"| `{treatment.name}` | {treatment.summary} | {parameters or '-'} | {', '.join(sorted(treatment.takes))} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def expectations() -> str:
+    """The row expectations."""
+    lines = [
+        "# Row expectations",
+        "",
+        "Of Great Expectations 1.x, judged on every row; other types are refused by the plan.",
+        "",
+    ]
+    lines += [f"- `{name}`" for name in sorted(ROW_EXPECTATIONS)]
+    return "\n".join([*lines, ""])
+
+
+PAGES = {"errors.md": errors, "treatments.md": treatments, "expectations.md": expectations}
+
+
+def main() -> int:
+    """Write the pages, or compare them."""
+    stale = []
+    for name, page in PAGES.items():
+        path, text = REFERENCE / name, page()
+        if "--check" not in sys.argv:
+            path.write_text(text, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(name)
+    if stale:
+        print(f"out of date: {', '.join(stale)}; run `make docs`", file=sys.stderr)
+    return bool(stale)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
