@@ -87,8 +87,12 @@ class Problems(VeilError):
 
 
 def raise_all(problems: Iterable[VeilError]) -> None:
-    """Raise what was collected: nothing, the one problem itself, or all of them together."""
-    found = tuple(problems)
+    """Raise what was collected: nothing, the one problem itself, or all of them together.
+
+    A problem that two readers of one file found is told once.
+    """
+    parts = [part for problem in problems for part in problem.parts]
+    found = tuple({(part.code, part.problem, part.place): part for part in parts}.values())
     if len(found) == 1:
         raise found[0]
     if found:

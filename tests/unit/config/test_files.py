@@ -16,7 +16,7 @@ from veilflow.config import (
     pipeline_names,
     settings,
 )  # fmt: skip
-from veilflow.errors import VeilError
+from veilflow.errors import VeilError, raise_all
 from veilflow.model import Limit
 
 PIPELINE = """\
@@ -290,6 +290,21 @@ def test_names_that_point_nowhere_are_refused(write: Write, change: tuple[str, s
         load_names(project, "dev")
     assert codes(caught) == ["VEIL220"]
     assert "did you mean" in caught.value.hint
+
+
+def test_a_problem_that_two_loaders_find_is_told_once(write: Write) -> None:
+    """Names and pipelines both read the environment's file."""
+    write("environments/prod.yaml", "version: 1\nlimit: {}\n")
+    write("secrets/names.yaml", NAMES)
+    project = write("pipelines/p.yaml", PIPELINE)
+    found: list[VeilError] = []
+    for load in (lambda: load_names(project, "prod"), lambda: load_pipeline(project, "p", "prod")):
+        with pytest.raises(VeilError) as caught:
+            load()
+        found.append(caught.value)
+    with pytest.raises(VeilError) as caught:
+        raise_all(found)
+    assert codes(caught) == ["VEIL201"]
 
 
 # --- suites and settings -----------------------------------------------------------------
