@@ -376,7 +376,7 @@ def load_policy(project: Path | None, name_or_path: str) -> PolicyConfig:
         directory = (project or find_project(None)) / "policies"
         path, shown, name = _find(directory, name_or_path, "policy"), f"policies/{name_or_path}.yaml", name_or_path
     problems: list[VeilError] = []
-    root = Mapping(read_yaml(path, shown), shown, problems)
+    root = Mapping(read_yaml(path, shown, if_empty="VEIL206"), shown, problems)
     root.version()
     facts = {
         key: str(value) for key in _FACTS if (value := root.take(key, (str, int, float, list), "text")) is not None
@@ -473,7 +473,7 @@ def load_suite(project: Path, name: str) -> SuiteConfig:
     path = _find(project / "pipelines" / "expectations", name, "suite", (".yaml", ".json"))
     shown = f"pipelines/expectations/{path.name}"
     problems: list[VeilError] = []
-    root = Mapping(read_yaml(path, shown), shown, problems)
+    root = Mapping(read_yaml(path, shown, if_empty="VEIL208"), shown, problems)
     for key in ("version", "name", "meta", "id", "notes", "suite_parameters"):
         root.node(key)
     node = root.node("expectations", required=True)

@@ -37,7 +37,7 @@ class Node:
         return self.value
 
 
-def read_yaml(path: Path, shown: str) -> Node:
+def read_yaml(path: Path, shown: str, if_empty: str = "VEIL203") -> Node:
     """Read one YAML (or JSON) document. VEIL203 for what is not plain: tags, anchors and aliases, duplicate keys,
     several documents, over 1 MiB, deeper than 40 levels."""
     try:
@@ -58,7 +58,7 @@ def read_yaml(path: Path, shown: str) -> Node:
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError):
         raise _refuse(shown, "is not plain YAML in UTF-8", None) from None
     if root is None:
-        raise VeilError("VEIL203", f"{shown} is empty", "see the sample project for what belongs into it", Place(shown))
+        raise VeilError(if_empty, f"{shown} is empty", "see the sample project for what belongs into it", Place(shown))
     return _convert(root, shown, 0)
 
 

@@ -204,7 +204,14 @@ def test_an_empty_or_odd_treatment_is_refused(write: Write, written: str) -> Non
 
 @pytest.mark.parametrize(
     "content",
-    ["version: 1\n", "version: 1\ncolumns: {}\n", "version: 1\ncolumns:\n", "version: 1\nunlisted_columns: redact\n"],
+    [
+        "",
+        "# words\n",
+        "version: 1\n",
+        "version: 1\ncolumns: {}\n",
+        "version: 1\ncolumns:\n",
+        "version: 1\nunlisted_columns: redact\n",
+    ],
 )
 def test_an_empty_policy_is_refused(write: Write, content: str) -> None:
     """A policy that says nothing protects nobody."""
@@ -325,6 +332,7 @@ def test_a_suite_keeps_the_line_of_each_expectation(write: Write) -> None:
     ("content", "code"),
     [
         ('{"expectations": []}', "VEIL208"),
+        ("", "VEIL208"),
         ('{"name": "s"}', "VEIL201"),
         ('{"expectations": {}}', "VEIL202"),
         ('{"expectations": [1]}', "VEIL202"),
