@@ -85,7 +85,7 @@ def open_utf8(config: SourceConfig) -> io.RawIOBase:
     Bytes that the encoding does not allow are marked (``is_marked``), so that they cost their row and not the block."""
     try:
         decoder = codecs.getincrementaldecoder(config.encoding)("veilflow-mark")
-        known = isinstance(decoder.decode(b"AAAA"), str)
+        known = isinstance(decoder.decode(b""), str)
         decoder.reset()
     except (LookupError, TypeError, AssertionError, ValueError):
         known = False
