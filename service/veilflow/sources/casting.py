@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from veilflow.errors import VeilError
 from veilflow.model import BadCells, ColumnType, SourceColumn
 
 _INTEGER = r"^[+-]?[0-9]{1,19}$"
@@ -40,8 +41,14 @@ def cast_values(values: pa.Array, kind: ColumnType) -> pa.Array:
     if values.type == kind.arrow:
         return values
     if not pa.types.is_string(values.type):
-        with suppress(pa.ArrowInvalid):
+        try:
             return values.cast(kind.arrow)
+        except pa.ArrowNotImplementedError:
+            raise VeilError(
+                "VEIL202", f"values of the type {values.type} cannot become {kind.name}", "leave the column's type to the file"
+            ) from None
+        except pa.ArrowInvalid:
+            pass  # some cells do not fit: they are found one by one
         return _by_value(values, kind, lambda value: pa.scalar(value, values.type).cast(kind.arrow).as_py())
     kernel, scalar = _CASTS[kind.name]
     with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):

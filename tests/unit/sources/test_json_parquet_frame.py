@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from veilflow.errors import VeilError
-from veilflow.model import Chunk, ColumnType, SourceConfig
+from veilflow.model import Chunk, ColumnType, SourceColumn, SourceConfig
 from veilflow.sources import frame_source, open_source
 from veilflow.sources.casting import cast_values
 
@@ -113,3 +113,13 @@ def test_a_value_fits_or_not_whatever_stands_beside_it(kind: ColumnType, good: l
     alone = [cast_values(pa.array([text]), kind)[0] for text in (*good, *bad)]
     assert together.to_pylist() == [value.as_py() for value in alone]
     assert together.is_valid().to_pylist() == [True] * len(good) + [False] * len(bad)
+
+
+def test_a_type_that_the_file_cannot_give_is_a_mistake_of_the_pipeline() -> None:
+    """Numbers are cast exactly or not at all; a boolean is no date."""
+    table = pa.table({"f": [1.5, 2.0], "b": [True, False]})
+    (chunk,) = frame_source(table.select(["f"])).chunks([SourceColumn("f", ColumnType("integer", pa.int64()))], 9)
+    assert chunk.values.to_pylist() == [{"f": None}, {"f": 2}]
+    with pytest.raises(VeilError) as caught:
+        list(frame_source(table).chunks([SourceColumn("b", ColumnType("date", pa.date32()))], 9))
+    assert caught.value.code == "VEIL202"
