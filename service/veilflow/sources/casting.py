@@ -45,7 +45,9 @@ def cast_values(values: pa.Array, kind: ColumnType) -> pa.Array:
             return values.cast(kind.arrow)
         except pa.ArrowNotImplementedError:
             raise VeilError(
-                "VEIL202", f"values of the type {values.type} cannot become {kind.name}", "leave the column's type to the file"
+                "VEIL202",
+                f"values of the type {values.type} cannot become {kind.name}",
+                "leave the column's type to the file",
             ) from None
         except pa.ArrowInvalid:
             pass  # some cells do not fit: they are found one by one
@@ -96,10 +98,18 @@ def _dates(values: pa.Array, kind: ColumnType) -> pa.Array:
     pattern = kind.format or "%Y-%m-%d"
     if pattern not in ("%Y-%m-%d", "%Y%m%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y"):
         raise pa.ArrowNotImplementedError
+    if pattern == "%Y-%m-%d":
+        # Arrow's own cast is ten times as fast and knows the calendar; one bad cell sends the chunk down the other way.
+        with suppress(pa.ArrowInvalid):
+            return _in_the_calendar(pc.cast(values, pa.date32()))
     moments = pc.strptime(values, format=pattern, unit="s", error_is_null=True)
     same = pc.equal(pc.strftime(moments, format=pattern), values)
     days = pc.if_else(pc.fill_null(same, False), moments, pa.scalar(None, moments.type)).cast(pa.date32())
-    # Arrow has a year 0, and no calendar.
+    return _in_the_calendar(days)
+
+
+def _in_the_calendar(days: pa.Array) -> pa.Array:
+    """Null for days of the year 0, which Arrow has and the calendar has not."""
     return pc.if_else(pc.greater_equal(days, pa.scalar(date.min)), days, pa.scalar(None, pa.date32()))
 
 

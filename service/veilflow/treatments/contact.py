@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -36,9 +37,38 @@ class MaskPhone:
 
 def _mask_phone(values: pa.Array, parameters: MaskPhone, _context: Context) -> pa.Array:
     values = values.cast(pa.string())
+    fast = _mask_ascii_phones(values, parameters.keep_last)
+    return _mask_any_phones(values, parameters.keep_last) if fast is None else fast
+
+
+_HIDDEN_ASCII = np.arange(256, dtype=np.uint8)
+_HIDDEN_ASCII[[byte for byte in range(128) if chr(byte).isalnum()]] = ord("*")
+
+
+def _mask_ascii_phones(values: pa.Array, keep: int) -> pa.Array | None:
+    """The common case on the bytes themselves: ASCII, and each number ends in its last digits. None if it is not."""
+    shown = pc.match_substring_regex(values, rf"(?s)(?:[0-9].*){{{keep}}}[0-9]{{{keep}}}$")
+    if keep and not pc.all(shown).as_py() and len(values) != values.null_count:
+        return None
+    _validity, offset_buffer, data_buffer = values.buffers()
+    if data_buffer is None or not len(values):
+        return values
+    offsets = np.frombuffer(offset_buffer, np.int32)[values.offset : values.offset + len(values) + 1]
+    data = np.frombuffer(data_buffer, np.uint8)[offsets[0] : offsets[-1]]
+    if (data >= 128).any():
+        return None
+    hidden = _HIDDEN_ASCII[data]
+    offsets = offsets - offsets[0]
+    ends = offsets[1:][values.is_valid().to_numpy(zero_copy_only=False)]
+    for back in range(1, keep + 1):
+        hidden[ends - back] = data[ends - back]
+    masked = pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets.copy()), pa.py_buffer(hidden))
+    return pc.if_else(pc.is_valid(values), masked, pa.scalar(None, pa.string()))
+
+
+def _mask_any_phones(values: pa.Array, keep: int) -> pa.Array:
     # Digits in any script, and letters too: an extension or a name in a phone column is no less personal.
     hidden = pc.replace_substring_regex(values, r"[\p{N}\p{L}\p{M}]", "*")
-    keep = parameters.keep_last
     if not keep:
         return hidden
     # The tail that holds the last digits shows; a number with less than twice as many digits is hidden whole.
