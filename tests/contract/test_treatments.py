@@ -1,0 +1,112 @@
+"""The laws that every treatment of the registry keeps."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from veilflow.errors import Place, VeilError
+from veilflow.keys import KeyRing
+from veilflow.treatments import TREATMENTS, Context, make_step
+
+RING = KeyRing.parse(KeyRing.generate("2026-01-01T00:00:00Z"))
+OTHER = KeyRing.parse(KeyRing.generate("2026-01-01T00:00:00Z"))
+PLACE = Place("policy.yaml", 1)
+PARAMETERS: dict[str, list[dict[str, Any]]] = {
+    "mask": [{"keep_first": 1}, {"keep_last": 2}, {"keep_first": 1, "keep_last": 1, "with": "x"}, {}],
+    "mask_phone": [{}, {"keep_last": 0}, {"keep_last": 4}],
+    "keep_prefix": [{"length": 2}],
+    "generalise": [{"to": "year"}, {"to": "week"}, {"width": 10}],
+    "redact": [{}, {"with": ""}],
+}
+VALUES: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
+    "text": (pa.string(), st.text(st.characters(exclude_categories=["Cs"]), max_size=12)),
+    "integer": (pa.int64(), st.integers(-(2**62), 2**62)),
+    "decimal": (pa.decimal128(20, 2), st.integers(-(10**12), 10**12).map(lambda cents: Decimal(cents).scaleb(-2))),
+    "float": (pa.float64(), st.floats(-1e9, 1e9)),
+    "boolean": (pa.bool_(), st.booleans()),
+    "date": (pa.date32(), st.dates(date(1800, 1, 1), date(2200, 1, 1))),
+    "timestamp": (pa.timestamp("us"), st.datetimes(datetime(1800, 1, 1), datetime(2200, 1, 1))),
+    "binary": (pa.binary(), st.binary(max_size=8)),
+    "json": (pa.string(), st.just("{}")),
+}
+
+
+def cases() -> list[Any]:
+    found = []
+    for name, treatment in TREATMENTS.items():
+        for parameters in PARAMETERS.get(name, [{}]):
+            for kind in sorted(treatment.takes):
+                step = make_step(name, parameters, PLACE)
+                try:
+                    treatment.output(VALUES[kind][0], step.parameters)
+                except TypeError:
+                    continue
+                found.append(pytest.param(name, parameters, kind, id=f"{name}-{parameters}-{kind}"))
+    return found
+
+
+@pytest.mark.parametrize(("name", "parameters", "kind"), cases())
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_a_treatment_keeps_rows_order_nulls_and_chunking(
+    name: str, parameters: dict[str, Any], kind: str, data: st.DataObject
+) -> None:
+    """Same length, null stays null, the declared type, and the same output however the column is cut."""
+    arrow, strategy = VALUES[kind]
+    values = pa.array(data.draw(st.lists(st.none() | strategy, max_size=12)), arrow)
+    treatment, step = TREATMENTS[name], make_step(name, parameters, PLACE)
+    context = Context(RING.derive("token", "d") if treatment.use else None)
+    whole = treatment.apply(values, step.parameters, context)
+    assert len(whole) == len(values)
+    assert whole.type == treatment.output(arrow, step.parameters)
+    assert all(
+        after is None for before, after in zip(values.to_pylist(), whole.to_pylist(), strict=True) if before is None
+    )
+    cut = data.draw(st.integers(0, len(values)))
+    parts = [treatment.apply(part, step.parameters, context) for part in (values.slice(0, cut), values.slice(cut))]
+    assert [value for part in parts for value in part.to_pylist()] == whole.to_pylist()
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20))
+@settings(deadline=None)
+def test_a_mask_never_shows_a_value_whole(value: str) -> None:
+    """However short it is, and whatever is kept; a value that is all stars already is the exception."""
+    for name, parameters in (
+        ("mask", {"keep_first": 3, "keep_last": 3}),
+        ("mask_email", {}),
+        ("mask_phone", {"keep_last": 4}),
+    ):
+        step = make_step(name, parameters, PLACE)
+        masked = TREATMENTS[name].apply(pa.array([value]), step.parameters, Context())[0].as_py()
+        assert "*" in masked or not any(character.isalnum() for character in value)
+
+
+def test_another_key_gives_another_token() -> None:
+    """And another domain under the same key too."""
+    treatment, step = TREATMENTS["token"], make_step("token", {}, PLACE)
+    keys = [RING.derive("token", "a"), RING.derive("token", "b"), OTHER.derive("token", "a")]
+    tokens = {treatment.apply(pa.array(["x"]), step.parameters, Context(key))[0].as_py() for key in keys}
+    assert len(tokens) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("maks", {}), ("mask", {"keep_frist": 1}), ("mask", {"keep_first": -1}), ("mask", {"keep_first": True}),
+        ("mask", {"with": "**"}), ("keep_prefix", {}), ("keep_prefix", {"length": "2"}), ("generalise", {}),
+        ("generalise", {"to": "century"}), ("generalise", {"width": 0}), ("generalise", {"to": "year", "width": 1}),
+        ("token", {"key": "x"}), ("mask_phone", {"keep_last": 9}),
+    ],
+)  # fmt: skip
+def test_refuses_what_it_does_not_know(name: str, parameters: dict[str, Any]) -> None:
+    """A misspelt treatment or parameter, or one out of range, is VEIL205 with its place."""
+    with pytest.raises(VeilError) as caught:
+        make_step(name, parameters, PLACE)
+    assert caught.value.code == "VEIL205" and caught.value.place == PLACE
