@@ -2,7 +2,7 @@
 
 ``plan_check`` reads an expectation, ``open_checker`` gives what judges chunks. To add an expectation: a line in
 ``catalogue.py`` (and a kind of argument in ``arguments.py`` if it needs one). Great Expectations takes seconds to
-import, so only ``great_expectations_engine.py`` does, on use; ``warm_up`` starts that in the background.
+import, so only ``great_expectations_engine.py`` does, on use.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from collections.abc import Sequence
 
 from veilflow.checks.catalogue import KNOWN_EXPECTATIONS, ROW_EXPECTATIONS
 from veilflow.checks.planning import plan_check
-from veilflow.checks.warming import warm_up
 from veilflow.model import Checker, CheckPlan, SourceColumn
 
-__all__ = ["KNOWN_EXPECTATIONS", "ROW_EXPECTATIONS", "open_checker", "plan_check", "warm_up"]
+__all__ = ["KNOWN_EXPECTATIONS", "ROW_EXPECTATIONS", "open_checker", "plan_check"]
 
 
 def open_checker(checks: Sequence[CheckPlan], columns: Sequence[SourceColumn]) -> Checker:

@@ -65,10 +65,11 @@ class GreatExpectationsChecker:
     def _answers(self, frame: pd.DataFrame) -> dict[int, Any]:
         """Great Expectations' result of each check, by its number. All checks go in one pass with row indices:
         a pass costs more than what booleans alone would save, and every pass hashes the frame anew."""
-        from great_expectations.validator.v1_validator import Validator
-
         try:
             built = self._built()
+            # After the first build: two threads that import the package by different doors deadlock.
+            from great_expectations.validator.v1_validator import Validator
+
             # Not ValidationDefinition.run(): that keeps every result in a store which all threads share.
             validator = Validator(built.batch_definition, _COMPLETE, {"dataframe": frame})
             results = validator.validate_expectation_suite(built.suite).results

@@ -359,23 +359,10 @@ def _orchestrator(
             # Importing Prefect takes as long as its server takes to start: side by side.
             from veilflow.flows import run_with_prefect
 
-            _warm_up(project, environment, pipelines)
             _wait(server, output)
             yield lambda name, began: run_with_prefect(
                 Request(project, environment, name, began), on_progress=on_progress(name)
             )
-
-
-def _warm_up(project: Path, environment: str, pipelines: tuple[str, ...]) -> None:
-    """Use the time that the server takes: import Great Expectations if a pipeline has a suite."""
-    from veilflow.checks import warm_up
-    from veilflow.config import load_pipeline
-
-    try:
-        if any(load_pipeline(project, name, environment).expectations for name in pipelines):
-            warm_up()
-    except VeilError:
-        return  # the run itself reports it
 
 
 @contextmanager
