@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Callable
 from datetime import date
@@ -116,6 +117,24 @@ def test_a_dead_runs_staging_is_dropped_by_the_next(tmp_path: Path) -> None:
         for (name,) in sqlite3.connect(tmp_path / "o.db").execute("select name from sqlite_master where type = 'table'")
     }
     assert names == {"_veilflow", "order"}
+
+
+def test_what_a_killed_process_left_half_written_is_rolled_back(tmp_path: Path) -> None:
+    """A hot journal beside the file: plan, run and the look for a publication still open it."""
+    run(sqlite(tmp_path / "live.db"), "01A")
+    writing = sqlite3.connect(tmp_path / "live.db", isolation_level=None)
+    writing.execute("pragma cache_size = 1")
+    writing.execute("begin immediate")
+    writing.executemany('insert into "order" ("select") values (?)', [("x" * 1000,)] * 1000)
+    for suffix in (".db", ".db-journal"):
+        shutil.copy(tmp_path / f"live{suffix}", tmp_path / f"killed{suffix}")
+    writing.execute("rollback")
+    writing.close()
+    target = sqlite(tmp_path / "killed.db")
+    assert target.publication("01A") is not None
+    assert target.inspect() == "swap"
+    run(target, "01B")
+    assert sqlite3.connect(tmp_path / "killed.db").execute('select count(*) from "order"').fetchone() == (3,)
 
 
 def test_a_live_run_keeps_others_out(tmp_path: Path) -> None:

@@ -245,11 +245,15 @@ class SqliteTarget:
 
     @contextmanager
     def _connect(self, read_only: bool = False) -> Iterator[sqlite3.Connection]:
-        """A connection in autocommit; an error of SQLite becomes ours, without its text."""
+        """A connection in autocommit; an error of SQLite becomes ours, without its text.
+
+        ``read_only`` makes no file and changes no row, but is not SQLite's ``mode=ro``: that cannot open a file
+        beside which a killed process left its journal, for it may not roll it back.
+        """
         try:
-            address = f"{self._path.resolve().as_uri()}{'?mode=ro' if read_only else ''}"
+            address = f"{self._path.resolve().as_uri()}{'?mode=rw' if read_only else ''}"
             with closing(sqlite3.connect(address, uri=True, timeout=30, isolation_level=None)) as connection:
-                connection.execute("pragma secure_delete = on")
+                connection.execute("pragma query_only = on" if read_only else "pragma secure_delete = on")
                 yield connection
         except sqlite3.Error as error:
             raise _mapped(error, self._path) from None
