@@ -74,6 +74,26 @@ def test_a_treatment_keeps_rows_order_nulls_and_chunking(
     assert [value for part in parts for value in part.to_pylist()] == whole.to_pylist()
 
 
+@given(
+    values=st.lists(st.none() | st.text(st.characters(codec="ascii"), max_size=9) | st.text("ab王é🙂", max_size=9)),
+    first=st.integers(0, 4), last=st.integers(0, 4), with_=st.sampled_from("*x•"),
+    cut=st.integers(0, 3),
+)  # fmt: skip
+@settings(deadline=None)
+def test_a_mask_is_what_its_definition_says(
+    values: list[str | None], first: int, last: int, with_: str, cut: int
+) -> None:
+    """By code point, in ASCII and beyond, also in a slice: the kernels against a line of plain Python."""
+
+    def masked(value: str) -> str:
+        hidden = len(value) - first - last
+        return value[:first] + with_ * hidden + value[first + hidden :] if hidden > 0 else with_ * len(value)
+
+    step = make_step("mask", {"keep_first": first, "keep_last": last, "with": with_}, PLACE)
+    found = TREATMENTS["mask"].apply(pa.array(values, pa.string()).slice(cut), step.parameters, Context())
+    assert found.to_pylist() == [None if value is None else masked(value) for value in values[cut:]]
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20))
 @settings(deadline=None)
 def test_a_mask_never_shows_a_value_whole(value: str) -> None:

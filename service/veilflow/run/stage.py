@@ -76,7 +76,7 @@ class _Line:
         self.stop = threading.Event()
         self.error: BaseException | None = None
         self.writers = 1
-        self._waiting: queue.Queue[Chunk | None] = queue.Queue(maxsize=2)
+        self._waiting: queue.Queue[Chunk | None] = queue.Queue(maxsize=1)
         self._deadline, self._on_progress = deadline, on_progress
         self._lock = threading.Lock()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -28,6 +29,31 @@ class Mask:
 
 def mask_text(values: pa.Array, keep_first: int, keep_last: int, with_: str) -> pa.Array:
     """Mask a string array; the length in code points stays."""
+    fast = _mask_ascii(values, keep_first, keep_last, with_)
+    return _mask_any(values, keep_first, keep_last, with_) if fast is None else fast
+
+
+def _mask_ascii(values: pa.Array, keep_first: int, keep_last: int, with_: str) -> pa.Array | None:
+    """The common case on the bytes themselves: where all is ASCII a byte is a code point. None if it is not."""
+    _validity, offset_buffer, data_buffer = values.buffers()
+    if data_buffer is None or not len(values) or not with_.isascii():
+        return None
+    offsets = np.frombuffer(offset_buffer, np.int32)[values.offset : values.offset + len(values) + 1]
+    data = np.frombuffer(data_buffer, np.uint8)[offsets[0] : offsets[-1]]
+    if (data >= 128).any():
+        return None
+    offsets = offsets - offsets[0]
+    starts, ends = offsets[:-1], offsets[1:]
+    partly = ends - starts > keep_first + keep_last
+    starts, ends = starts[partly], ends[partly]
+    masked = np.full(len(data), ord(with_), np.uint8)
+    for shown in [starts + n for n in range(keep_first)] + [ends - n for n in range(1, keep_last + 1)]:
+        masked[shown] = data[shown]
+    text = pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(masked))
+    return pc.if_else(pc.is_valid(values), text, pa.scalar(None, pa.string())) if values.null_count else text
+
+
+def _mask_any(values: pa.Array, keep_first: int, keep_last: int, with_: str) -> pa.Array:
     lengths = pc.utf8_length(values)
     shown = keep_first + keep_last
     hidden = pc.if_else(pc.greater(lengths, shown), pc.subtract(lengths, shown), lengths)

