@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -67,6 +68,97 @@ def test_a_run_shows_in_prefect_with_its_name_tags_steps_and_counts(client: Sync
     assert {"table", "markdown"} <= kinds
     steps = {task.name for task in client.read_task_runs() if task.flow_run_id == run.id}
     assert {"plan", "report"} <= steps
+
+
+def test_a_run_has_its_name_while_it_runs(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who looks at Prefect's page finds the run that ``veil runs list`` shows, before it has ended."""
+    from veilflow.flows import pipeline, run_with_prefect
+
+    seen: list[str] = []
+
+    def execute(_request: Any, *, run_id: str, **_others: Any) -> Any:
+        run = newest_run(client)
+        seen.append(run.name)
+        assert run.name == f"people-{run_id}"
+        assert {"veilflow", "pipeline:people", "environment:dev"} <= set(run.tags)
+        raise VeilError("VEIL301", "a column that no rule covers", "add a rule")
+
+    monkeypatch.setattr(pipeline, "execute", execute)
+    with pytest.raises(VeilError, match="VEIL301"):
+        run_with_prefect(request_for(Path()))
+    assert len(seen) == 1
+
+
+def discoveries(client: SyncPrefectClient) -> list[str | None]:
+    """The states of the discovery of the newest run."""
+    run = newest_run(client)
+    return [
+        task.state_name for task in client.read_task_runs() if task.flow_run_id == run.id and task.name == "discover"
+    ]
+
+
+def test_the_schema_of_an_unchanged_file_comes_from_the_cache_and_of_a_changed_one_does_not(
+    client: SyncPrefectClient, project: Any
+) -> None:
+    """A cached schema of another file would hide a new column."""
+    from veilflow.flows import run_with_prefect
+
+    assert run_with_prefect(request_for(project.directory)).status == "succeeded"
+    assert discoveries(client) == ["Completed"]
+    again = run_with_prefect(request_for(project.directory))
+    assert (again.status, again.counts.loaded) == ("succeeded", 3)
+    assert discoveries(client) == ["Cached"]
+    data = (project.directory / "data/people.csv").read_text().splitlines()
+    project.write("data/people.csv", "\n".join(f"{line},{number}" for number, line in enumerate(data)) + "\n")
+    result = run_with_prefect(request_for(project.directory))
+    assert discoveries(client) == ["Completed"]
+    assert [error.code for error in result.errors] == ["VEIL301"]
+
+
+def test_prefect_keeps_no_pickle_and_nothing_of_a_failed_run_but_its_codes(
+    client: SyncPrefectClient, home: Path, project: Any
+) -> None:
+    """Its storage holds column names as JSON; whoever can write there must not run code here."""
+    from veilflow.flows import run_pipeline, run_with_prefect
+
+    assert run_with_prefect(request_for(project.directory)).status == "succeeded"
+    project.write("policies/people.yaml", "version: 1\n")
+    assert run_with_prefect(request_for(project.directory)).status == "refused"
+    with pytest.raises(VeilError):
+        run_pipeline("people", str(project.directory), "dev")
+    kept = [file for file in (home / "storage").rglob("*") if file.is_file()]
+    assert kept
+    for file in kept:
+        assert json.loads(file.read_bytes())["metadata"]["serializer"]["type"] == "json"
+
+
+def test_no_value_of_any_row_and_no_secret_stays_in_prefect_or_the_project(
+    client: SyncPrefectClient, home: Path, project: Any
+) -> None:
+    """A marker in good, failing, ragged and badly typed rows is nowhere but in the source; the key is nowhere."""
+    from veilflow.flows import run_with_prefect
+
+    cells = [f"{MARKER}-{n}" for n in range(4)]
+    good = f"{cells[0]},{cells[1]},{MARKER}@{MARKER}.example,36,Oslo"
+    bad = f"{cells[0]},{cells[1]},{cells[2]},{MARKER},{cells[3]}"
+    ragged = f"{cells[0]},{cells[1]},{MARKER}"
+    project.write("data/people.csv", "\n".join(["id,name,email,age,city", good, bad, ragged, good + ",more"]) + "\n")
+    pipeline = (project.directory / "pipelines/people.yaml").read_text()
+    for rule, counts in (("quarantine", (4, 1, 3)), ("refuse", None)):
+        project.write("pipelines/people.yaml", pipeline.replace("people.csv}", f"people.csv, on_bad_row: {rule}}}"))
+        result = run_with_prefect(request_for(project.directory))
+        assert result.status == ("succeeded" if counts else "refused")
+        if counts:
+            assert (result.counts.read, result.counts.loaded, result.counts.quarantined) == counts
+        assert MARKER not in repr(result)
+    key = json.loads((project.directory / "keyring.json").read_text())["keys"]["1"]["key"]
+    places = [home, project.directory / ".veil", project.directory / "out"]
+    files = [file for place in places for file in place.rglob("*") if file.is_file()]
+    assert any(file.suffix == ".age" for file in files)
+    for file in files:
+        content = file.read_bytes()
+        assert MARKER.encode() not in content, file
+        assert key.encode() not in content, file
 
 
 def test_a_refused_run_fails_in_prefect_and_still_gives_its_result(client: SyncPrefectClient, project: Any) -> None:

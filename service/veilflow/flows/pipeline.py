@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -17,16 +18,19 @@ from prefect.context import FlowRunContext
 from prefect.events.worker import EventsWorker
 from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
-from prefect.logging.handlers import APILogWorker
+from prefect.logging.handlers import APILogWorker, PrefectConsoleHandler
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.states import Failed
 
 from veilflow.config import find_project, settings
 from veilflow.errors import VeilError
 from veilflow.flows.steps import as_task
 from veilflow.model import RunResult
 from veilflow.run import Interrupted, OnProgress, Request, execute
+from veilflow.state import new_run_id
 
 HEARTBEAT_VARIABLE = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
+CONSOLE_VARIABLE = "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"
 
 
 @dataclass(slots=True)
@@ -54,7 +58,12 @@ def run_pipeline(pipeline: str, project: str | None = None, environment: str | N
     caller = _CALLER.get()
     _CALLER.set(None)
     request = caller.request if caller else _request(pipeline, project, environment)
-    result = _carry_out(request, caller.on_progress if caller else None)
+    run_id = new_run_id()
+    _name(request, run_id)
+    try:
+        result = _carry_out(request, run_id, caller.on_progress if caller else None)
+    except VeilError as error:
+        return _failed(error)
     if caller:
         caller.result = result
     _tell(result)
@@ -62,7 +71,7 @@ def run_pipeline(pipeline: str, project: str | None = None, environment: str | N
         # Prefect asked for the end of a deployed run, and has to see that it came, to call it cancelled.
         raise (Interrupted(result.exit_status) if caller else TerminationSignal(max(result.exit_status - 128, 0)))
     if result.status != "succeeded":
-        raise _failure(result)
+        return _failed(_failure(result))
     return result
 
 
@@ -95,9 +104,9 @@ def run_with_prefect(request: Request, on_progress: OnProgress | None = None) ->
     return caller.result
 
 
-def _carry_out(request: Request, on_progress: OnProgress | None) -> RunResult:
+def _carry_out(request: Request, run_id: str, on_progress: OnProgress | None) -> RunResult:
     try:
-        return execute(request, call=as_task, orchestrator="prefect", on_progress=on_progress)
+        return execute(request, run_id=run_id, call=as_task, orchestrator="prefect", on_progress=on_progress)
     except VeilError:
         raise
     except Exception as error:  # noqa: BLE001  # Prefect stores and pickles what leaves a flow: never a foreign text
@@ -114,12 +123,25 @@ def _request(pipeline: str, project: str | None, environment: str | None) -> Req
 
 @contextmanager
 def _quick() -> Iterator[None]:
-    """Without Prefect's heartbeat, whose thread costs a second at the end, unless the user asked for it."""
+    """Without Prefect's heartbeat, whose thread costs a second at the end, and without its lines on the terminal,
+    which is the command's own, unless the user asked for either."""
+    if CONSOLE_VARIABLE not in os.environ:
+        for handler in logging.getLogger("prefect").handlers:
+            if isinstance(handler, PrefectConsoleHandler):
+                handler.setLevel(logging.CRITICAL)
     if HEARTBEAT_VARIABLE in os.environ:
         yield
         return
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield
+
+
+def _failed(error: VeilError) -> RunResult:
+    """The end of a flow that failed, for its caller the same as ``raise error``.
+
+    A state, because Prefect pickles what a flow raises into its storage and holds this one in memory only.
+    """
+    return Failed(message=str(error), data=error)  # type: ignore[return-value]
 
 
 def _failure(result: RunResult) -> VeilError:
@@ -132,31 +154,38 @@ def _failure(result: RunResult) -> VeilError:
     )
 
 
+def _name(request: Request, run_id: str) -> None:
+    """Give the flow run its name and tags before the run begins, so that it is found while it runs."""
+    tags = ("veilflow", f"pipeline:{request.pipeline}", f"environment:{request.environment}")
+    _quietly(lambda: _update_flow_run(tags, name=f"{request.pipeline}-{run_id}"), "name")
+
+
 def _tell(result: RunResult) -> None:
-    """Name, tags, log line and artifacts of the flow run. The run has ended: none of this can fail it."""
-    logger = get_run_logger()
+    """Log line, status tag and artifacts of the flow run. The run has ended: none of this can fail it."""
     counts = result.counts
-    logger.info(
+    get_run_logger().info(
         "run=%s pipeline=%s status=%s read=%d loaded=%d quarantined=%d filtered=%d",
         result.run_id, result.pipeline, result.status, counts.read, counts.loaded, counts.quarantined, counts.filtered,
     )  # fmt: skip
+    _quietly(lambda: _update_flow_run((f"status:{result.status}",)), "status")
+    _quietly(lambda: _publish_artifacts(result), "artifacts")
+
+
+def _quietly(tell_prefect: Callable[[], None], what: str) -> None:
+    """Prefect's pages are a mirror of the run, not a part of it: what they miss is a warning."""
     try:
-        _name_and_tag(result)
-        _publish_artifacts(result)
+        tell_prefect()
     except Exception as error:  # noqa: BLE001  # any of Prefect's or httpx's; their text may quote the request
-        logger.warning("the run's name or artifacts were not stored (%s)", type(error).__name__)
+        get_run_logger().warning("the run's %s was not stored (%s)", what, type(error).__name__)
 
 
-def _name_and_tag(result: RunResult) -> None:
+def _update_flow_run(tags: Iterable[str], **changes: str) -> None:
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return
-    tags = {
-        *context.flow_run.tags, "veilflow", f"pipeline:{result.pipeline}", f"environment:{result.environment}",
-        f"status:{result.status}",
-    }  # fmt: skip
+    context.flow_run.tags = sorted({*context.flow_run.tags, *tags})
     with get_client(sync_client=True) as client:
-        client.update_flow_run(context.flow_run.id, name=f"{result.pipeline}-{result.run_id}", tags=sorted(tags))
+        client.update_flow_run(context.flow_run.id, tags=context.flow_run.tags, **changes)  # type: ignore[arg-type]
 
 
 def _publish_artifacts(result: RunResult) -> None:

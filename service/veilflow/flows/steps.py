@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from prefect import task
-from prefect.cache_policies import NO_CACHE
+from prefect.cache_policies import NO_CACHE, CacheKeyFnPolicy
 from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
 from prefect.tasks import exponential_backoff
@@ -42,28 +43,44 @@ _BACKOFF_SECONDS = 1.0
 _JITTER = 0.5
 
 
-def as_task(step: str, function: Callable[[], T], /) -> T:
+def as_task(step: str, function: Callable[[], T], /, *, cache_key: str | None = None) -> T:
     """Carry a step out as a task of the flow run that is active; its VeilError comes through.
 
-    Nothing is cached: a step works on what the steps before it opened in this process, and a cached answer
-    would leave the next one without it.
+    Nothing is cached or kept but what the step itself marks by a ``cache_key``: column names and types, as JSON.
     """
     limits = STEPS[step]
     as_prefect_task = task(
-        name=step, task_run_name=step, tags=["veilflow"],
-        cache_policy=NO_CACHE, persist_result=False, log_prints=False,
+        name=step, task_run_name=step, tags=["veilflow"], log_prints=False,
+        **(_KEEP_NOTHING if cache_key is None else _kept_under(f"veilflow-{step}-{cache_key}")),
         retries=limits.retries, retry_condition_fn=is_passing,
         retry_delay_seconds=exponential_backoff(backoff_factor=_BACKOFF_SECONDS), retry_jitter_factor=_JITTER,
         timeout_seconds=limits.timeout_seconds,
     )  # fmt: skip
     try:
         return as_prefect_task(_told(step, function))()
+    except TerminationSignal as ended:
+        # It came between Prefect's own lines. To the run it is a signal like any other.
+        raise Interrupted(128 + ended.signal) from None
     except TimeoutError:
         raise VeilError(
             "VEIL312",
             f"the step {step} took longer than {limits.timeout_seconds:g} seconds",
             "look for what it waits for",
         ) from None
+
+
+_KEEP_NOTHING: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+_KEPT_FOR = timedelta(hours=1)
+
+
+def _kept_under(key: str) -> dict[str, Any]:
+    """Kept for an hour in Prefect's storage as JSON, never as pickle: who can write there may not run code here."""
+    return {
+        "cache_policy": CacheKeyFnPolicy(cache_key_fn=lambda _context, _parameters: key),
+        "cache_expiration": _KEPT_FOR,
+        "persist_result": True,
+        "result_serializer": "json",
+    }
 
 
 def is_passing(_task: Any, _task_run: Any, state: Any) -> bool:

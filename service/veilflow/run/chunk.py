@@ -56,9 +56,11 @@ def reason_key(kind: str, column: str | None, reason: str) -> str:
 def process(chunk: Chunk, work: Work) -> Treated:
     """Check every row, hold back what fails, filter the rest, treat what is left.
 
-    Raises VeilError: VEIL213 where the plan refuses bad rows, VEIL103 where a treatment fails.
+    Raises VeilError: VEIL213 where the plan refuses bad rows, VEIL103 where a treatment fails, VEIL310 where the
+    chunk has other columns than the plan decided.
     """
     plan = work.plan
+    _same_columns(chunk, work)
     reasons: dict[int, list[str]] = {}
     failures: Counter[str] = Counter()
     evaluated: dict[str, int] = {}
@@ -97,6 +99,17 @@ def process(chunk: Chunk, work: Work) -> Treated:
         failed=failed,
     )
     return Treated(rows, quarantined, receipt)
+
+
+def _same_columns(chunk: Chunk, work: Work) -> None:
+    """A file that was replaced after the plan was made may hold a column that no rule covers."""
+    found, planned = set(chunk.raw.schema.names), {column.name for column in work.plan.columns}
+    if found != planned:
+        raise VeilError(
+            "VEIL310", f"{work.source} has other columns than when it was planned: "
+            + ", ".join(f'"{name}"' for name in sorted(found ^ planned)),
+            "let the file be written whole before the run, best by a rename, and run again",
+        )  # fmt: skip
 
 
 def _hold(rows: Sequence[int] | np.ndarray[Any, Any], reason: str, held: Mask, reasons: dict[int, list[str]]) -> None:

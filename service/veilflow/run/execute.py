@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
+from veilflow import __version__
 from veilflow.errors import VeilError
-from veilflow.model import Counts, FileIdentity, Plan, Progress, Receipt, RunResult, Source, Status, Target
+from veilflow.model import (
+    Counts,
+    FileIdentity,
+    Plan,
+    Progress,
+    Receipt,
+    RunResult,
+    Source,
+    SourceSchema,
+    Status,
+    Target,
+)
 from veilflow.plan import document as plan_document
 from veilflow.quarantine import Quarantine
 from veilflow.run.chunk import Work, process
-from veilflow.run.prepare import Opened, Prepared, open_parts, prepare
+from veilflow.run.prepare import Loaded, Opened, Prepared, load, open_parts, resolve
 from veilflow.run.result import (
     counts_of,
     error_records,
@@ -23,18 +38,23 @@ from veilflow.run.result import (
 )
 from veilflow.run.stage import Interrupted, OnProgress, stage
 from veilflow.run.verify import verify
+from veilflow.sources import describe, parse_description
 from veilflow.state import State, new_run_id, peak_memory_bytes, source_fingerprint, utc_now
 
 T = TypeVar("T")
 
 
 class Call(Protocol):
-    """How a step is carried out: as it is, or as a Prefect task. Errors of the step come through."""
+    """How a step is carried out: as it is, or as a Prefect task. Errors of the step come through.
 
-    def __call__(self, step: str, function: Callable[[], T], /) -> T: ...
+    A step with a ``cache_key`` returns a text that holds for everything the key was made of: it may come from
+    an earlier call with the same key.
+    """
+
+    def __call__(self, step: str, function: Callable[[], T], /, *, cache_key: str | None = None) -> T: ...
 
 
-def direct(_step: str, function: Callable[[], T], /) -> T:
+def direct(_step: str, function: Callable[[], T], /, *, cache_key: str | None = None) -> T:
     """Carry a step out here and now."""
     return function()
 
@@ -55,17 +75,20 @@ class Request:
 def execute(
     request: Request,
     *,
+    run_id: str | None = None,
     call: Call = direct,
     orchestrator: Literal["prefect", "direct"] = "direct",
     on_progress: OnProgress | None = None,
 ) -> RunResult:
     """Run a pipeline and record it in ``.veil/state.db``. Errors of the run stand in the result.
 
+    ``run_id`` is a new one of ``state.new_run_id``, for a caller that tells it before the run begins.
+
     Raises VeilError only where no record can be made (VEIL101), and ``Interrupted`` never: a run that a signal
     stopped ends as ``interrupted`` with status 130 or 143.
     """
     state = State(request.project)
-    run = _Run(request, state, call, orchestrator, on_progress or (lambda _progress: None))
+    run = _Run(request, run_id or new_run_id(), state, call, orchestrator, on_progress or (lambda _progress: None))
     try:
         with state.lock(request.pipeline):
             return run.carry_out()
@@ -83,6 +106,7 @@ class _Run:
     def __init__(
         self,
         request: Request,
+        run_id: str,
         state: State,
         call: Call,
         orchestrator: Literal["prefect", "direct"],
@@ -90,11 +114,12 @@ class _Run:
     ) -> None:
         self.request, self.state, self.call, self.on_progress = request, state, call, on_progress
         self.orchestrator: Literal["prefect", "direct"] = orchestrator
-        self.run_id, self.started = new_run_id(), utc_now()
+        self.run_id, self.started = run_id, utc_now()
         self.prepared: Prepared | None = None
         self.opened: Opened | None = None
         self.receipts: dict[int, Receipt] = {}
         self.files: tuple[FileIdentity, ...] = ()
+        self.publishing = False
         self.seconds: dict[str, float] = {}
         now = time.monotonic()
         self.began = now
@@ -105,8 +130,14 @@ class _Run:
 
     def carry_out(self) -> RunResult:
         try:
-            self._step("discover", self._discover)
-            self._step("plan", self._plan)
+            loaded = self._timed(
+                "plan", lambda: load(self.request.project, self.request.environment, self.request.pipeline)
+            )
+            self.files = loaded.source.files()
+            described = self._step(
+                "discover", lambda: describe(loaded.source.schema()), discovery_key(loaded, self.files)
+            )
+            self._step("plan", lambda: self._plan(loaded, parse_description(described)))
             closed = self._close_the_dead()
             if closed is not None:
                 return closed
@@ -118,7 +149,7 @@ class _Run:
             self._save("running")
             self._step("publish", self._publish)
             return self._step("report", lambda: self.end("succeeded", 0))
-        except (VeilError, Interrupted, KeyboardInterrupt) as error:
+        except VeilError as error:
             return self._failed(error)
         except Exception as error:
             defect = VeilError(
@@ -126,18 +157,24 @@ class _Run:
                 "please report it with the version and the command; the text of the error is not shown, it may carry data",
             )  # fmt: skip
             return self._failed(defect)
+        except BaseException as error:  # noqa: BLE001  # a signal, whoever turned it into an exception
+            return self._ended_early("interrupted", signal_status(error), None)
         finally:
             if self.opened:
                 self.opened.target.close()
 
-    def _step(self, name: str, function: Callable[[], T]) -> T:
+    def _step(self, name: str, function: Callable[[], T], cache_key: str | None = None) -> T:
         self.on_progress(Progress(name, *self._progress_counts()))
+        return self._timed(
+            "plan" if name == "discover" else name, lambda: self.call(name, function, cache_key=cache_key)
+        )
+
+    def _timed(self, name: str, function: Callable[[], T]) -> T:
         began = time.monotonic()
         try:
-            return self.call(name, function)
+            return function()
         finally:
-            key = "plan" if name == "discover" else name
-            self.seconds[key] = self.seconds.get(key, 0.0) + time.monotonic() - began
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
 
     def _progress_counts(self) -> tuple[int, int, int]:
         counts = counts_of(self.receipts.values())
@@ -145,14 +182,10 @@ class _Run:
 
     # --- the steps ---
 
-    def _discover(self) -> None:
-        self.prepared = prepare(self.request.project, self.request.environment, self.request.pipeline)
-        self.files = self.prepared.source.files()
-
-    def _plan(self) -> None:
-        prepared = self._prepared
-        prepared.raise_errors()
-        self.opened = open_parts(prepared, self.state.directory)
+    def _plan(self, loaded: Loaded, schema: SourceSchema) -> None:
+        self.prepared = resolve(loaded, schema)
+        self.prepared.raise_errors()
+        self.opened = open_parts(self.prepared, self.state.directory)
 
     def _stage(self) -> None:
         opened, plan = self._opened, self.plan
@@ -186,17 +219,28 @@ class _Run:
         )
 
     def _publish(self) -> None:
+        self.publishing = True
         self._opened.target.publish(self._opened.column_key_versions)
 
     # --- how it ends ---
 
-    def _failed(self, error: BaseException) -> RunResult:
-        if isinstance(error, VeilError):
-            if self.opened:
-                _discard(self.opened.target)
-            return self.end(_status_of(error), error.exit_status, error)
-        status = error.status if isinstance(error, Interrupted) else 130
-        return self.end("interrupted", status)
+    def _failed(self, error: VeilError) -> RunResult:
+        return self._ended_early(_status_of(error), error.exit_status, error)
+
+    def _ended_early(self, status: Status, exit_status: int, error: VeilError | None) -> RunResult:
+        """Close the books of a run that a signal or an error ended. One that reached the publishing transaction asks
+        the target whether it committed: the answer to a commit may be what was lost."""
+        if self.publishing:
+            try:
+                published = self._opened.target.publication(self.run_id) is not None
+            except VeilError:
+                # Nobody knows: the record stays as it is, and the next command closes it from the target.
+                return self._result(status, exit_status, error)
+            if published:
+                return self.end("succeeded", 0)
+        if self.opened and status != "interrupted":
+            _discard(self.opened.target)
+        return self.end(status, exit_status, error)
 
     def end(self, status: Status, exit_status: int, error: VeilError | None = None) -> RunResult:
         result = self._result(status, exit_status, error)
@@ -283,12 +327,27 @@ def _receipts_or_none(target: Target) -> dict[int, Receipt] | None:
         return None
 
 
+def signal_status(error: BaseException) -> int:
+    """The exit status of a run that a signal ended: 128 + its number, which an orchestrator's exception calls
+    ``signal``; Ctrl-C where nothing tells it."""
+    if isinstance(error, Interrupted):
+        return error.status
+    return 128 + int(getattr(error, "signal", signal.SIGINT))
+
+
 def _discard(target: Target) -> None:
     """Drop the staging if the target can still be reached; the next run's ``open`` drops it otherwise."""
     try:
         target.discard()
     except VeilError:
         return
+
+
+def discovery_key(loaded: Loaded, files: tuple[FileIdentity, ...]) -> str:
+    """A hash of all that decides a source's schema: its configuration, its files' sizes and times, this version."""
+    source = replace(loaded.pipeline.source, place=None)
+    parts = [__version__, repr(source), repr(loaded.policy.columns.keys()), source_fingerprint(files)]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def origin(error: BaseException) -> str:

@@ -22,7 +22,7 @@ from veilflow.config import (
 )
 from veilflow.errors import VeilError, raise_all
 from veilflow.keys import KeyRing, age_identity, digest
-from veilflow.model import DerivedKey, Plan, Secret, Source, SourceConfig, Target
+from veilflow.model import DerivedKey, Plan, Secret, Source, SourceConfig, SourceSchema, Target
 from veilflow.plan import Decision, decide
 from veilflow.run.chunk import Work
 from veilflow.secret_stores import open_store
@@ -31,6 +31,19 @@ from veilflow.targets import open_target
 from veilflow.treatments import TREATMENTS
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A pipeline's files, read and checked each by itself, and the source they name; nothing is opened yet."""
+
+    project: Path
+    environment: str
+    pipeline: PipelineConfig
+    policy: PolicyConfig
+    suite: SuiteConfig | None
+    names: NamesConfig
+    source: Source
 
 
 @dataclass(frozen=True)
@@ -61,14 +74,19 @@ class Opened:
     column_key_versions: Mapping[str, int]
 
 
-def prepare(project: Path, environment: str, name: str) -> Prepared:
-    """Read the pipeline's files, look at source and target, and decide every column.
-
-    Raises VeilError for files that cannot be read; what the plan itself forbids stands in ``decision.errors``.
-    """
+def load(project: Path, environment: str, name: str) -> Loaded:
+    """Read the pipeline's four files; their errors are raised together."""
     pipeline, policy, suite, names = _load(project, environment, name)
     source = open_source(_with_expected(pipeline.source, policy))
-    decision = decide(pipeline, policy, suite, names, source.schema(), environment, publish="transaction")
+    return Loaded(project, environment, pipeline, policy, suite, names, source)
+
+
+def resolve(loaded: Loaded, schema: SourceSchema) -> Prepared:
+    """Decide every column and look at the target; what the plan itself forbids stands in ``decision.errors``."""
+    project, pipeline, names, source = loaded.project, loaded.pipeline, loaded.names, loaded.source
+    decision = decide(
+        pipeline, loaded.policy, loaded.suite, names, schema, loaded.environment, publish="transaction"
+    )  # fmt: skip
     if decision.errors:
         return Prepared(project, pipeline, names, source, decision, None)
     try:
@@ -79,6 +97,12 @@ def prepare(project: Path, environment: str, name: str) -> Prepared:
         return Prepared(project, pipeline, names, source, blocked, None)
     plan = replace(decision.plan, target=replace(decision.plan.target, publish=publish))
     return Prepared(project, pipeline, names, source, replace(decision, plan=plan), target)
+
+
+def prepare(project: Path, environment: str, name: str) -> Prepared:
+    """``load``, look at the source's header, ``resolve``: the plan, for who wants to see it."""
+    loaded = load(project, environment, name)
+    return resolve(loaded, loaded.source.schema())
 
 
 def open_parts(prepared: Prepared, state_directory: Path) -> Opened:

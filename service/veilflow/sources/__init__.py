@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from veilflow.errors import VeilError
 from veilflow.model import Source, SourceConfig
+from veilflow.sources.description import describe, parse_description
 
 KINDS = ("csv", "jsonl", "json", "parquet")
 _ENDINGS = {
@@ -18,7 +19,7 @@ _ENDINGS = {
     ".parquet": "parquet", ".pq": "parquet",
 }  # fmt: skip
 
-__all__ = ["KINDS", "frame_source", "kind_of", "open_source"]
+__all__ = ["KINDS", "describe", "frame_source", "kind_of", "open_source", "parse_description"]
 
 
 def kind_of(path: Path) -> str:
