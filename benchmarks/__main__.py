@@ -22,6 +22,7 @@ from pathlib import Path
 from benchmarks.people import write_people
 from benchmarks.project import TREATED_COLUMNS, write_project
 from benchmarks.server import Postgresql, running
+from benchmarks.start_up import start_up
 
 
 @dataclass(frozen=True)
@@ -137,10 +138,16 @@ def main() -> None:
     parser.add_argument("--no-suite", action="store_true")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
+    started = start_up(chosen.runs)
     results = [bench(rows, chosen.runs, not chosen.no_suite) for rows in chosen.rows]
     if chosen.json:
-        print(json.dumps(results, indent=1))
+        print(json.dumps({"start_up": started, "load": results}, indent=1))
         return
+    print(f"veil run people, 1,000 rows, {chosen.runs} runs")
+    for name, seconds in started.items():
+        print(
+            f"  {name:28} {seconds['seconds']:>5.1f} s = {seconds['start_up']:.1f} s start-up + {seconds['work']:.1f} s work"
+        )
     for result in results:
         found: dict[str, dict[str, float]] = result["cases"]  # type: ignore[assignment]
         print(f"{result['rows']:,} rows, {result['runs']} runs, {result['cores']} cores")

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from veilflow.config.nodes import Mapping, Node, read_yaml
 from veilflow.config.objects import (
+    CHUNK_ROWS,
     ConnectionConfig,
     ExpectationConfig,
     NamesConfig,
@@ -211,7 +212,7 @@ def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
     if overlay is not None and (over := overlay.sub("limits")) is not None:
         stricter, sooner = _limits(over)
         max_quarantined, timeout_seconds = stricter or max_quarantined, sooner or timeout_seconds
-    chunk_rows = root.take("chunk_rows", int, "a whole number of rows", 50_000)
+    chunk_rows = root.take("chunk_rows", int, "a whole number of rows", CHUNK_ROWS)
     if not 1 <= chunk_rows <= 10_000_000:
         root.wrong(root.node("chunk_rows") or Node(None, root.place), "must be from 1 to 10000000", "chunk_rows")
     allow_empty = root.take("allow_empty", bool, "true or false", False)

@@ -76,7 +76,7 @@ def test_a_pipeline_has_careful_defaults(write: Write) -> None:
     """The kind follows the ending, bad rows refuse, and no row is a refusal."""
     found = load_pipeline(write("pipelines/p.yaml", PIPELINE), "p", "dev")
     assert (found.name, found.source.kind, found.source.on_bad_row) == ("p", "csv", "refuse")
-    assert (found.chunk_rows, found.allow_empty, found.max_quarantined) == (50_000, False, None)
+    assert (found.chunk_rows, found.allow_empty, found.max_quarantined) == (25_000, False, None)
     assert (found.target.mode, found.target.table) == ("replace", "p")
     assert found.source.shown == "data/people.csv"
     assert found.source.path.is_absolute()
