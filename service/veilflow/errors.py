@@ -128,6 +128,10 @@ CODES: dict[str, Code] = {
         "Prefect's own server did not start",
         "The server that `veil run` starts as its child ended or did not answer in time. Its log lies in `.veil/prefect/server.log`.",
     ),
+    "VEIL105": Code(
+        "A check could not be judged",
+        "Great Expectations raised an error on an expectation that the plan allowed. What it says may quote rows and is not shown. A row that was not judged is never loaded.",
+    ),
     # 2xx: usage, configuration, input that cannot be read
     "VEIL200": Code("Usage", "The command line could not be understood."),
     "VEIL201": Code(

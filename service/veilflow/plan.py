@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from veilflow.checks import plan_check
+from veilflow.checks import comparable_arguments, plan_check
 from veilflow.config import NamesConfig, PipelineConfig, PolicyConfig, RuleConfig, SuiteConfig
 from veilflow.errors import WORST_FIRST, Place, VeilError
 from veilflow.keys import KEY_DOMAIN
@@ -71,7 +71,7 @@ def decide(
         _present(name, present, "unsafe_keep names the column", policy.place, errors)
     for name in pipeline.source.types:
         _present(name, present, "columns: names the column", pipeline.place, errors)
-    checks = _checks(suite, present, errors)
+    checks = _checks(suite, schema, errors)
     filters = tuple(_filter(rule, columns, errors) for rule in pipeline.filters)
     if columns and not any(column.outcome == "load" for column in columns):
         errors.append(
@@ -221,17 +221,20 @@ def _present(name: str, there: list[str], what: str, place: Place | None, errors
 # --- checks and filters ------------------------------------------------------------------
 
 
-def _checks(suite: SuiteConfig | None, present: list[str], errors: list[VeilError]) -> tuple[CheckPlan, ...]:
+def _checks(suite: SuiteConfig | None, schema: SourceSchema, errors: list[VeilError]) -> tuple[CheckPlan, ...]:
     checks = []
+    types = {column.name: column.type for column in schema.columns}
     for expectation in suite.expectations if suite else ():
         try:
             check = plan_check(expectation.raw, expectation.place)
+            checks.append(check)
+            missing = [column for column in check.columns if column not in types]
+            for column in missing:
+                _present(column, list(types), "an expectation names the column", check.place, errors)
+            if not missing:
+                comparable_arguments(check, tuple(types[column] for column in check.columns))
         except VeilError as error:
             errors.extend(error.parts)
-            continue
-        for column in check.columns:
-            _present(column, present, "an expectation names the column", check.place, errors)
-        checks.append(check)
     return tuple(checks)
 
 

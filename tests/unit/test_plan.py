@@ -243,3 +243,21 @@ def test_the_document_is_the_one_of_the_contract(tmp_path: Path) -> None:
     assert found["columns"][1]["parameters"][0]["keep_first"] == 1
     assert {"type", "column", "kind", "engine", "on_fail"} <= found["checks"][0].keys()
     assert (found["secrets"], found["would_exit"], found["publish"]) == (["keyring"], 0, "transaction")
+
+
+@pytest.mark.parametrize(
+    ("type_", "arguments", "word"),
+    [
+        ("expect_column_values_to_be_in_set", '{column: age, value_set: ["1", "2"]}', "numbers"),
+        ("expect_column_values_to_be_between", "{column: city, min_value: 1}", "text"),
+        ("expect_column_values_to_match_regex", '{column: city, regex: "(?>a)b"}', "RE2"),
+    ],
+    ids=["texts for a number", "range of a text", "pattern beyond the engine"],
+)
+def test_refuses_a_check_that_does_not_fit_its_column(tmp_path: Path, type_: str, arguments: str, word: str) -> None:
+    """The plan tells it, and not the first chunk."""
+    suite = f"expectations:\n  - {{type: {type_}, kwargs: {arguments}}}\n"
+    decision = planned(tmp_path, suite=suite, pipeline=PIPELINE + "expectations: s\n")
+    assert codes(decision) == ["VEIL207"]
+    assert word in decision.errors[0].problem
+    assert decision.errors[0].place is not None

@@ -6,7 +6,6 @@ Its results carry values in many places, so ours are built from an allow-list: c
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import warnings
 from collections.abc import Sequence
@@ -16,13 +15,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from veilflow.checks.catalogue import ROW_EXPECTATIONS
-from veilflow.checks.typed import bounds, comparable, series, try_patterns
+from veilflow.checks.comparison import comparable_arguments
+from veilflow.checks.great_expectations_import import import_great_expectations
 from veilflow.errors import VeilError
 from veilflow.model import TEXT, CheckOutcome, CheckPlan, Chunk, SourceColumn
-
-os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
 #: Column name of the text form of a column, beside its typed form.
 _TEXT = "{}\x1ftext"
@@ -32,7 +31,7 @@ _IGNORE_ANY = ("either_value_is_missing", "any_value_is_missing")
 #: The key in an expectation's meta that holds the number of its check.
 _NUMBER = "veilflow_check"
 _COMPLETE = {"result_format": "COMPLETE", "exclude_unexpected_values": True}
-_IMPORT = threading.Lock()
+_EXACT_IN_DOUBLE = 2**53
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,14 @@ class GreatExpectationsChecker:
         self._checks = tuple(checks)
         _silence()
         self._types = {column.name: column.type for column in columns}
-        self._arguments = tuple(self._comparable(check) for check in self._checks)
+        self._arguments = tuple(
+            comparable_arguments(check, tuple(self._types.get(column, TEXT) for column in check.columns))
+            for check in self._checks
+        )
         self._local = threading.local()
 
     def check(self, chunk: Chunk) -> tuple[CheckOutcome, ...]:
-        """See ``model.Checker``. VEIL103 where Great Expectations fails on a check; its text is not passed on."""
+        """See ``model.Checker``. VEIL105 where Great Expectations fails on a check; its text is not passed on."""
         if chunk.raw.num_rows == 0 or not self._checks:
             none = np.array([], dtype=np.int64)
             return tuple(CheckOutcome(number, 0, none) for number in range(len(self._checks)))
@@ -77,7 +79,7 @@ class GreatExpectationsChecker:
             return {answer.expectation_config.meta[_NUMBER]: answer for answer in results}
         except Exception as error:
             raise VeilError(
-                "VEIL103", f"Great Expectations could not judge a chunk ({type(error).__name__})",
+                "VEIL105", f"Great Expectations could not judge a chunk ({type(error).__name__})",
                 "look for an expectation that does not fit its column's type",
             ) from None  # fmt: skip
 
@@ -87,23 +89,10 @@ class GreatExpectationsChecker:
         failed = None if answer is None or _raised(answer.exception_info) else _failed(answer)
         if failed is None:
             raise VeilError(
-                "VEIL103", f"Great Expectations could not judge {check.type} on {check.column}",
+                "VEIL105", f"Great Expectations could not judge {check.type} on {check.column}",
                 "the expectation does not fit the column's type; compare text with text and numbers with numbers", check.place,
             )  # fmt: skip
         return CheckOutcome(number, len(frame) - self._unjudged(check, frame), failed)
-
-    def _comparable(self, check: CheckPlan) -> dict[str, Any]:
-        kinds = tuple(self._types.get(column, TEXT) for column in check.columns)
-        try:
-            if check.type == "expect_column_values_to_be_between":
-                return bounds(check.arguments, kinds[0])
-            try_patterns(check.arguments)
-            return comparable(check.arguments, kinds)
-        except ValueError as error:
-            raise VeilError(
-                "VEIL207", f"{check.type} does not fit {check.column}: {error}",
-                "change the expectation, or declare the column's type under `columns:` in the pipeline", check.place,
-            ) from None  # fmt: skip
 
     def _unjudged(self, check: CheckPlan, frame: pd.DataFrame) -> int:
         """Rows that the check leaves out: nulls, except for the null checks themselves; of pairs, those that
@@ -126,7 +115,7 @@ class GreatExpectationsChecker:
                 name = self._frame_column(check, column)
                 if name not in columns:
                     text = _reads_text(check)
-                    columns[name] = series(_as_text(chunk.raw.column(column)) if text else chunk.values.column(column))
+                    columns[name] = _series(_as_text(chunk.raw.column(column)) if text else chunk.values.column(column))
         return pd.DataFrame(columns)
 
     def _frame_column(self, check: CheckPlan, column: str) -> str:
@@ -137,12 +126,11 @@ class GreatExpectationsChecker:
     def _built(self) -> _Built:
         built = getattr(self._local, "built", None)
         if built is None:
-            with _IMPORT:
-                built = self._local.built = self._build()
+            built = self._local.built = self._build()
         return built
 
     def _build(self) -> _Built:
-        import great_expectations as gx
+        gx = import_great_expectations()
         from great_expectations.expectations.registry import get_expectation_impl
 
         context = gx.get_context(mode="ephemeral")
@@ -165,6 +153,24 @@ def _raised(info: Any) -> bool:
     if not isinstance(info, dict):
         return False
     return bool(info.get("raised_exception")) or any(_raised(value) for value in info.values())
+
+
+def _series(values: pa.Array) -> pd.Series[Any]:
+    """A column for Great Expectations; the rows and their order stay."""
+    if pa.types.is_date(values.type):
+        values = values.cast(pa.timestamp("s"))
+    elif pa.types.is_decimal(values.type):
+        values = values.cast(pa.float64())
+    elif pa.types.is_integer(values.type) and values.null_count and not _small(values):
+        return pd.Series(values.to_pandas(integer_object_nulls=True))
+    return pd.Series(values.to_pandas())
+
+
+def _small(values: pa.Array) -> bool:
+    """Whether every integer survives as a double, which is what pandas makes of integers with nulls."""
+    range_ = pc.min_max(values)
+    low, high = range_["min"].as_py(), range_["max"].as_py()
+    return low is None or (low > -_EXACT_IN_DOUBLE and high < _EXACT_IN_DOUBLE)
 
 
 def _as_text(values: pa.Array) -> pa.Array:

@@ -166,12 +166,12 @@ def test_values_appear_in_no_outcome_log_record_or_stream(
 def test_an_expectation_that_raises_is_an_error_without_its_text(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Text against number: VEIL103, and neither message, cause nor log quotes a cell."""
+    """Text against number: VEIL105, and neither message, cause nor log quotes a cell."""
     failing = plan("expect_column_pair_values_a_to_be_greater_than_b", column_A="text", column_B="whole")
     with caplog.at_level(0), pytest.raises(VeilError) as caught:
         open_checker([CASES[0][0], failing], COLUMNS).check(chunk())
     streams = capfd.readouterr()
-    assert (caught.value.code, caught.value.place) == ("VEIL103", PLACE)
+    assert (caught.value.code, caught.value.place) == ("VEIL105", PLACE)
     assert caught.value.__cause__ is None
     assert "zz-secret" not in str(caught.value) + caplog.text + streams.out + streams.err
 

@@ -1,4 +1,4 @@
-"""Values and the arguments they are compared with, in forms that pandas compares without surprise.
+"""The arguments of a check in the form of its column: known from the schema, so the plan refuses what does not fit.
 
 Dates and timestamps become datetimes (``date`` and text never equal a datetime), decimals become doubles on both
 sides (a Decimal and the double of the same digits differ), so a comparison holds on 15 significant digits.
@@ -11,42 +11,33 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from veilflow.model import ColumnType
+from veilflow.errors import VeilError
+from veilflow.model import CheckPlan, ColumnType
 
-_EXACT_IN_DOUBLE = 2**53
 _WANTED = {"integer": "numbers", "decimal": "numbers", "float": "numbers", "boolean": "booleans"} | {
     "date": "ISO 8601 dates",
     "timestamp": "ISO 8601 timestamps",
 }
 
 
-def series(values: pa.Array) -> pd.Series[Any]:
-    """A column for Great Expectations; the rows and their order stay."""
-    if pa.types.is_date(values.type):
-        values = values.cast(pa.timestamp("s"))
-    elif pa.types.is_decimal(values.type):
-        values = values.cast(pa.float64())
-    elif pa.types.is_integer(values.type) and values.null_count and not _small(values):
-        return pd.Series(values.to_pandas(integer_object_nulls=True))
-    return pd.Series(values.to_pandas())
+def comparable_arguments(check: CheckPlan, types: tuple[ColumnType, ...]) -> dict[str, Any]:
+    """The check's arguments with every set, pair and bound in the form of its column; ``types`` in the order of
+    its columns. VEIL207 for one that does not fit, whose text says what is wanted."""
+    try:
+        if check.type == "expect_column_values_to_be_between":
+            return _bounds(check.arguments, types[0])
+        _try_patterns(check.arguments)
+        return _sets(check.arguments, types)
+    except ValueError as error:
+        raise VeilError(
+            "VEIL207", f"{check.type} does not fit {check.column}: {error}",
+            "change the expectation, or declare the column's type under `columns:` in the pipeline", check.place,
+        ) from None  # fmt: skip
 
 
-def _small(values: pa.Array) -> bool:
-    """Whether every integer survives as a double, which is what pandas makes of integers with nulls."""
-    range_ = pc.min_max(values)
-    low, high = range_["min"].as_py(), range_["max"].as_py()
-    return low is None or (low > -_EXACT_IN_DOUBLE and high < _EXACT_IN_DOUBLE)
-
-
-def comparable(arguments: Mapping[str, Any], types: tuple[ColumnType, ...]) -> dict[str, Any]:
-    """The arguments with every set, pair and bound in the form of its column.
-
-    Raises ValueError, whose text says what is wanted and never what was given.
-    """
+def _sets(arguments: Mapping[str, Any], types: tuple[ColumnType, ...]) -> dict[str, Any]:
     found = dict(arguments)
     if "value_set" in found:
         found["value_set"] = [_as(one, types[0]) for one in found["value_set"]]
@@ -58,17 +49,22 @@ def comparable(arguments: Mapping[str, Any], types: tuple[ColumnType, ...]) -> d
     return found
 
 
-def try_patterns(arguments: Mapping[str, Any]) -> None:
-    """Raise ValueError for a pattern that ``re`` compiles and pandas' own engine (RE2, through Arrow) does not:
+def _try_patterns(arguments: Mapping[str, Any]) -> None:
+    """ValueError for a pattern that ``re`` compiles and pandas' own engine (RE2, through Arrow) does not:
     possessive and atomic groups, comments, repetitions above 1,000. Else it would fail on the first chunk."""
-    for pattern in (*arguments.get("regex_list", ()), *([arguments["regex"]] if "regex" in arguments else ())):
+    patterns = (*arguments.get("regex_list", ()), *([arguments["regex"]] if "regex" in arguments else ()))
+    if not patterns:
+        return
+    import pandas as pd  # only who has patterns waits for it
+
+    for pattern in patterns:
         try:
             pd.Series(["a"], dtype="str").str.contains(pattern)
-        except Exception:
+        except Exception:  # noqa: BLE001  # whatever the engine raises, it does not take the pattern
             raise ValueError("its pattern uses what the engine for columns (RE2) does not know") from None
 
 
-def bounds(arguments: Mapping[str, Any], kind: ColumnType) -> dict[str, Any]:
+def _bounds(arguments: Mapping[str, Any], kind: ColumnType) -> dict[str, Any]:
     """The arguments of a range. Great Expectations parses a datetime into a date, but not its ISO text."""
     if kind.name not in _WANTED or kind.name == "boolean":
         raise ValueError(f"a range needs a column of numbers, dates or timestamps, and this one is {kind.name}")
