@@ -51,23 +51,24 @@ class State:
 
     def __init__(self, project: Path) -> None:
         self.directory = project / ".veil"
+        self._database = self.directory / "state.db"
         try:
             self.directory.mkdir(mode=0o700, exist_ok=True)
-            self._database = self.directory / "state.db"
             self._database.touch(mode=0o600)
-            with self._connect() as connection:
-                connection.execute(_SCHEMA)
-        except (OSError, sqlite3.Error):
-            raise VeilError(
-                "VEIL101", "the project's directory .veil cannot be written",
-                "give the user that runs veil write access to the project, or free some space",
-            ) from None  # fmt: skip
+        except OSError:
+            raise _unwritable() from None
+        with self._connect() as connection:
+            connection.execute(_SCHEMA)
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self._database, timeout=30)) as connection, connection:
-            connection.execute("pragma synchronous = full")
-            yield connection
+        """A connection whose work is committed at the end. VEIL101 where the disk is full or the file is damaged."""
+        try:
+            with closing(sqlite3.connect(self._database, timeout=30)) as connection, connection:
+                connection.execute("pragma synchronous = full")
+                yield connection
+        except sqlite3.Error:
+            raise _unwritable() from None
 
     def save(self, result: Mapping[str, Any], source: str, plan: Mapping[str, Any] | None) -> None:
         """Write a run's document (``veilflow/run/1``); ``source`` is the fingerprint of its input."""
@@ -141,6 +142,13 @@ class State:
                     "wait until it has ended; `veil runs list` shows it",
                 ) from None  # fmt: skip
             yield
+
+
+def _unwritable() -> VeilError:
+    return VeilError(
+        "VEIL101", "the project's directory .veil cannot be written",
+        "give the user that runs veil write access to the project, or free some space",
+    )  # fmt: skip
 
 
 def source_fingerprint(files: object) -> str:
