@@ -42,7 +42,7 @@ def cast_values(values: pa.Array, kind: ColumnType) -> pa.Array:
         return values
     if not pa.types.is_string(values.type):
         try:
-            return values.cast(kind.arrow)
+            return _whole_days(values, values.cast(kind.arrow))
         except pa.ArrowNotImplementedError:
             raise VeilError(
                 "VEIL202",
@@ -56,6 +56,14 @@ def cast_values(values: pa.Array, kind: ColumnType) -> pa.Array:
     with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return kernel(values, kind)
     return _by_value(values, kind, lambda text: scalar(text, kind))
+
+
+def _whole_days(values: pa.Array, cast: pa.Array) -> pa.Array:
+    """Null where a timestamp would lose its time of day in a date; all other casts lose nothing."""
+    if not (pa.types.is_timestamp(values.type) and pa.types.is_date(cast.type)):
+        return cast
+    plain = pa.timestamp(values.type.unit)
+    return pc.if_else(pc.equal(cast.cast(plain), values.cast(plain)), cast, pa.scalar(None, cast.type))
 
 
 def _by_value(values: pa.Array, kind: ColumnType, convert: Callable[[Any], Any]) -> pa.Array:
@@ -122,14 +130,21 @@ def _timestamps(values: pa.Array, kind: ColumnType) -> pa.Array:
     return moments
 
 
+def _no_week_date(text: str) -> str:
+    """The text, unless it counts weeks (``2020-W01-1``): Python reads that, and nobody who writes dates means it."""
+    if "W" in text:
+        raise ValueError
+    return text
+
+
 def _a_date(text: str, kind: ColumnType) -> date:
-    return datetime.strptime(text, kind.format).date() if kind.format else date.fromisoformat(text)
+    return datetime.strptime(text, kind.format).date() if kind.format else date.fromisoformat(_no_week_date(text))
 
 
 def _a_timestamp(text: str, kind: ColumnType) -> datetime:
     if not kind.format and re.search(r"[.,][0-9]{7}", text):
         raise ValueError  # finer than a microsecond: cutting it off would change the value
-    moment = datetime.strptime(text, kind.format) if kind.format else datetime.fromisoformat(text)
+    moment = datetime.strptime(text, kind.format) if kind.format else datetime.fromisoformat(_no_week_date(text))
     if kind.arrow.tz is None:
         if moment.tzinfo is not None:
             raise ValueError

@@ -13,6 +13,7 @@ import pyarrow.csv as pcsv
 
 from veilflow.errors import VeilError
 from veilflow.model import TEXT, Chunk, FileIdentity, RejectedRow, SourceColumn, SourceConfig, SourceSchema
+from veilflow.sources.csv_quotes import QuoteCheck
 from veilflow.sources.files import as_read, column_names, identity, is_marked, open_utf8, unreadable
 from veilflow.sources.rows import rechunk
 
@@ -74,7 +75,8 @@ class CsvSource:
 
         position = 0
         try:
-            with open_utf8(self._config) as file:
+            watch = QuoteCheck(self._config).feed if self._config.quote else None
+            with open_utf8(self._config, watch) as file:
                 reader = pcsv.open_csv(pa.PythonFile(file, mode="r"), *self._options(names, reject))
                 for batch in reader:
                     taken = _next(ragged, position, batch.num_rows)

@@ -8,7 +8,7 @@ import io
 import re
 import unicodedata
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import BinaryIO, cast
 
 from veilflow.errors import VeilError
@@ -16,6 +16,17 @@ from veilflow.model import FileIdentity, SourceConfig
 
 _BLOCK = 1 << 20
 _GZIP = b"\x1f\x8b"
+#: Python's ways to write text in other text, which no program writes files in; some run escapes of the file.
+_NO_FILE_ENCODINGS = (
+    "unicode-escape",
+    "raw-unicode-escape",
+    "unicode_escape",
+    "raw_unicode_escape",
+    "utf-7",
+    "idna",
+    "punycode",
+    "undefined",
+)
 _MARKS = re.compile("([\ufdd0-\ufddf])([\ufde0-\ufdef])")
 
 
@@ -80,10 +91,13 @@ def open_bytes(config: SourceConfig) -> BinaryIO:
         raise unreadable(config) from None
 
 
-def open_utf8(config: SourceConfig) -> io.RawIOBase:
+def open_utf8(config: SourceConfig, watch: Callable[[bytes, bool], None] | None = None) -> io.RawIOBase:
     """The file as valid UTF-8 without a byte order mark or blank lines at its start, with a line end at its end.
-    Bytes that the encoding does not allow are marked (``is_marked``), so that they cost their row and not the block."""
+    Bytes that the encoding does not allow are marked (``is_marked``), so that they cost their row and not the block.
+    ``watch`` sees all bytes as they are given out, and whether they are the last."""
     try:
+        if codecs.lookup(config.encoding).name in _NO_FILE_ENCODINGS:
+            raise LookupError
         decoder = codecs.getincrementaldecoder(config.encoding)("veilflow-mark")
         known = isinstance(decoder.decode(b""), str)
         decoder.reset()
@@ -93,12 +107,18 @@ def open_utf8(config: SourceConfig) -> io.RawIOBase:
         raise VeilError(
             "VEIL202", f'there is no encoding "{config.encoding}"', "for example: utf-8, utf-16, gb18030, latin-1", config.place
         ) from None  # fmt: skip
-    return _Utf8(open_bytes(config), decoder, config)
+    return _Utf8(open_bytes(config), decoder, config, watch)
 
 
 class _Utf8(io.RawIOBase):
-    def __init__(self, file: BinaryIO, decoder: codecs.IncrementalDecoder, config: SourceConfig) -> None:
-        self._file, self._decoder, self._config = file, decoder, config
+    def __init__(
+        self,
+        file: BinaryIO,
+        decoder: codecs.IncrementalDecoder,
+        config: SourceConfig,
+        watch: Callable[[bytes, bool], None] | None,
+    ) -> None:
+        self._file, self._decoder, self._config, self._watch = file, decoder, config, watch
         self._last = b"\n"
         self._rest = b""
         self._first = True
@@ -135,6 +155,8 @@ class _Utf8(io.RawIOBase):
         if self._ended and self._last != b"\n":
             data += b"\n"
         self._last = data[-1:] or self._last
+        if self._watch is not None:
+            self._watch(data, self._ended)
         self._rest += data
 
     def close(self) -> None:

@@ -167,6 +167,10 @@ def test_only_an_unquoted_empty_field_is_null(file: Path) -> None:
         (gzip.compress(b"a,b\n1,2\n")[:12] + b"\xff" * 40, {}, "VEIL210"),
         (b"a\n1\n", {"encoding": "klingon"}, "VEIL202"),
         (b"a\n1\n", {"encoding": "base64"}, "VEIL202"),
+        (b"a\n1\n", {"encoding": "unicode_escape"}, "VEIL202"),
+        (b"a\n1\n", {"encoding": "UTF-7"}, "VEIL202"),
+        (b'a,b\n1,"secret\n2,secret\n3,z\n', {}, "VEIL210"),
+        (b'a,b\n1,"secret\n2,"secret"\n' + b"3,z\n" * 900_000, {}, "VEIL210"),
         (b"a,b\n1," + b"secret" * 1_000_000 + b"\n", {}, "VEIL210"),
     ],
 )
