@@ -5,8 +5,10 @@ STAMP := .venv/.complete
 
 .PHONY: help setup demo test check bench docs clean
 help:
-	@echo "make demo   run the sample pipeline    make test   run all tests"
-	@echo "make check  everything a change needs  make bench  measure"
+	@echo "make demo   run the sample pipeline      make test   run all tests"
+	@echo "make check  everything a change needs    make bench  measure against pandas and psql"
+	@echo "make setup  only make .venv              make docs   write docs/reference anew"
+	@echo "make clean  remove what the others made"
 
 setup: $(STAMP)
 

@@ -50,7 +50,16 @@ def expectations() -> str:
     return "\n".join([*lines, ""])
 
 
-PAGES = {"errors.md": errors, "treatments.md": treatments, "expectations.md": expectations}
+def commands() -> str:
+    """Every command with its options, as its ``--help`` says."""
+    from veilflow.cli.commands import app
+
+    statuses = [f"- {status}: {meaning}" for status, meaning in ({0: "done"} | EXIT_STATUS).items()]
+    ends = "Exit status, the same for all:\n\n" + "\n".join([*statuses, "- 130, 143: stopped by a signal"])
+    return f"{app.generate_docs().strip()}\n\n{ends}\n"
+
+
+PAGES = {"errors.md": errors, "treatments.md": treatments, "expectations.md": expectations, "commands.md": commands}
 
 
 def main() -> int:

@@ -355,6 +355,7 @@ def document(decision: Decision) -> dict[str, Any]:
         "schema": "veilflow/plan/1",
         "pipeline": plan.pipeline,
         "plan_hash": plan.plan_hash,
+        "policy": plan.policy,
         "policy_hash": plan.policy_hash,
         "would_exit": next((status for status in WORST_FIRST if status in statuses), 0),
         "publish": plan.target.publish,

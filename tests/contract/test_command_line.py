@@ -266,20 +266,27 @@ def test_a_direct_run_with_a_file_key_ring_does_not_import_prefect(project: Proj
 
 def test_anonymize_writes_a_treated_file_under_a_key_of_its_own(project: Project) -> None:
     """Two calls give different tokens, so nobody can look production pseudonyms up."""
-    for out in ("a.csv", "b.parquet", "c.jsonl"):
-        done = project.veil("anonymize", "data/people.csv", "--policy", "people", "--out", out, "--json")
-        # age is text here: the policy's bins need a number.
-        assert done.status == 3 and done.json["errors"][0]["code"] == "VEIL303"
-    policy = project.directory / "policies/people.yaml"
-    policy.write_text(policy.read_text().replace("{generalise: {width: 10}}", "redact"))
     tokens = []
-    for out in ("a.csv", "b.csv"):
-        done = project.veil("anonymize", "data/people.csv", "--policy", "policies/people.yaml", "--out", out)
+    for out in ("a.csv", "b.csv", "c.jsonl"):
+        done = project.veil("anonymize", "data/people.csv", "--policy", "people", "--out", out)
         assert done.status == 0, done.err
         text = (project.directory / out).read_text()
         assert "ada@" not in text and "London" in text
         tokens.append(re.findall(r"v1\.[0-9a-f]{32}", text))
-    assert len(tokens[0]) == 3 and tokens[0] != tokens[1]
+    assert [len(found) for found in tokens] == [3, 3, 3]
+    assert len({token for found in tokens for token in found}) == 9
+
+
+def test_anonymize_without_a_pipeline_reads_csv_as_text(project: Project) -> None:
+    """Nothing is guessed: the policy's bins need a number, and nobody said that age is one."""
+    (project.directory / "pipelines/people.yaml").unlink()
+    done = project.veil("anonymize", "data/people.csv", "--policy", "people", "--out", "a.parquet", "--json")
+    assert done.status == 3 and done.json["errors"][0]["code"] == "VEIL303"
+    assert not (project.directory / "a.parquet").exists()
+    policy = project.directory / "policies/people.yaml"
+    policy.write_text(policy.read_text().replace("{generalise: {width: 10}}", "redact"))
+    done = project.veil("anonymize", "data/people.csv", "--policy", "people", "--out", "a.parquet")
+    assert done.status == 0, done.err
 
 
 def test_python_anonymize_gives_a_frame_for_a_frame(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -372,3 +379,85 @@ def test_a_failing_check_quarantines_and_a_breach_of_mostly_refuses(project: Pro
     done = project.veil("run", "people", "--direct", "--json")
     assert done.status == 3 and done.json["errors"][0]["code"] == "VEIL306"
     assert done.json["counts"]["loaded"] == 0 and project.rows() == published
+
+
+def test_anonymize_reads_a_file_as_the_pipeline_of_its_policy_does(project: Project) -> None:
+    """A CSV file says no types; rows that do not fit are left out only where the pipeline holds them back, and told."""
+    arguments = ("anonymize", "data/other.csv", "--policy", "people", "--out", "treated.csv", "--json")
+    project.write("data/other.csv", f"id,name,email,age,city\n7,Ada,,36,Bern\n8,Bo,,{MARKER},Oslo\n")
+    done = project.veil(*arguments)
+    assert (done.status, done.json["errors"][0]["code"]) == (2, "VEIL213")
+    pipeline = project.directory / "pipelines/people.yaml"
+    pipeline.write_text(pipeline.read_text().replace("people.csv}", "people.csv, on_bad_row: quarantine}"))
+    done = project.veil(*arguments)
+    assert done.status == 0, done.err
+    assert done.json["counts"] == {"read": 2, "loaded": 1, "quarantined": 1, "filtered": 0}
+    assert [(left["column"], left["rows"]) for left in done.json["left_out"]] == [("age", 1)]
+    assert "A**" in (project.directory / "treated.csv").read_text()
+    assert MARKER not in done.out + done.err + (project.directory / "treated.csv").read_text()
+    assert project.veil(*arguments, "--like", "nobody").status == 2
+    project.write("pipelines/second.yaml", pipeline.read_text())
+    assert project.veil(*arguments).json["errors"][0]["code"] == "VEIL303"  # two say how: neither is guessed
+    assert project.veil(*arguments, "--like", "second").status == 0
+
+
+SUCCEEDING = {
+    "init": ["init", "."],
+    "plan": ["plan", "people"],
+    "run": ["run", "people", "--direct"],
+    "two runs": ["run", "people", "people", "--direct"],
+    "preview": ["preview", "people"],
+    "anonymize": ["anonymize", "data/people.csv", "--policy", "people", "--out", "anonymous.csv"],
+    "report": ["report", "last"],
+    "runs list": ["runs", "list"],
+    "runs show": ["runs", "show", "last"],
+    "explain": ["explain", "VEIL301"],
+    "all codes": ["explain"],
+}
+FAILING = {
+    "init": ["init", "data/people.csv/below"],
+    "plan": ["plan", "peple"],
+    "run": ["run", "peple", "--direct"],
+    "no pipeline": ["run", "--direct"],
+    "preview": ["preview", "people", "-n", "0"],
+    "anonymize": ["anonymize", "missing.csv", "--policy", "people", "--out", "out/x.csv"],
+    "report": ["report", "01ZZ"],
+    "runs show": ["runs", "show", "01ZZ"],
+    "runs list": ["runs", "list", "--project", "data"],
+    "deploy": ["deploy", "people", "--cron", "0 2 * * *"],
+    "explain": ["explain", "VEIL999"],
+    "no command": ["fly"],
+    "no option": ["run", "people", "--fast"],
+}
+
+
+def test_json_is_one_document_on_stdout_whatever_the_command_and_its_end(project: Project) -> None:
+    """A script parses stdout without looking, also where a command fails; the exit status is in what failed."""
+    for name, arguments in SUCCEEDING.items():
+        done = project.veil(*arguments, "--json")
+        assert done.status == 0, (name, done.err)
+        assert done.json["schema"].startswith("veilflow/"), name
+    for name, arguments in FAILING.items():
+        done = project.veil(*arguments, "--json")
+        assert done.status in (1, 2, 4), (name, done.err)
+        assert {error["code"][:5] for error in done.json["errors"]} == {f"VEIL{done.status}"}, name
+        assert all(error["problem"] and error["hint"] for error in done.json["errors"]), name
+
+
+def test_quiet_leaves_results_and_errors(project: Project) -> None:
+    """`init` has no result to print; a run has."""
+    done = project.veil("init", ".", "--quiet")
+    assert (done.status, done.out, done.err) == (0, "", "")
+    done = project.veil("run", "people", "--direct", "--quiet")
+    assert done.err == "" and "3 loaded" in done.out
+    done = project.veil("run", "nobody", "--direct", "--quiet")
+    assert (done.status, "VEIL204" in done.err) == (2, True)
+
+
+def test_quotes_can_be_text(project: Project) -> None:
+    """Where a file knows no quoting, inches are inches."""
+    pipeline = project.directory / "pipelines/people.yaml"
+    pipeline.write_text(pipeline.read_text().replace("people.csv}", 'people.csv, quote: ""}'))
+    project.write("data/people.csv", 'id,name,email,age,city\n1,Ada,,36,"Lon\n2,Bo,,17,5" pipe\n')
+    assert project.veil("run", "people", "--direct").status == 0
+    assert sorted(row[4] for row in project.rows()) == ['"Lon', '5" pipe']

@@ -184,7 +184,7 @@ def preview(
 
 
 @app.command
-def anonymize(source: Path, *, policy: str, out: Path, common: Common = _HERE) -> int:
+def anonymize(source: Path, *, policy: str, out: Path, like: str | None = None, common: Common = _HERE) -> int:
     """Treat one file by a policy and write the result: CSV, JSON Lines or Parquet, by the endings.
 
     Works under a key made for this call, without Prefect and without a server.
@@ -197,13 +197,16 @@ def anonymize(source: Path, *, policy: str, out: Path, common: Common = _HERE) -
         A policy's name in the project, or the path of its file.
     out
         The file to write; it appears only when everything has succeeded.
+    like
+        The pipeline that says how to read the file: types, delimiter, null values (default: the only one with the policy).
     """
     from veilflow.run.on_demand import anonymize_file, file_source
 
     output = Output(common.json, common.quiet)
     project = None if Path(policy).suffix in (".yaml", ".yml") else common.directory
     with _stopping():
-        done = anonymize_file(file_source(source), out, policy=policy, project=project)
+        config = file_source(source, policy=policy, project=project, like=like)
+        done = anonymize_file(config, out, policy=policy, project=project)
     output.anonymized(source, out, done)
     return 0
 
@@ -259,11 +262,14 @@ def deploy(pipeline: str, *, cron: str, work_pool: str = "veilflow", common: Com
 
 
 @app.command
-def explain(code: str, *, common: Common = _HERE) -> int:
-    """Tell the long version of an error code, offline."""
+def explain(code: str | None = None, *, common: Common = _HERE) -> int:
+    """Tell the long version of an error code, offline; without a code, list them all."""
     from difflib import get_close_matches
 
     output = Output(common.json, common.quiet)
+    if code is None:
+        output.codes(CODES)
+        return 0
     wanted = code.upper()
     if wanted not in CODES:
         near = get_close_matches(wanted, CODES, n=1)

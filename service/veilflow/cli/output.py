@@ -66,8 +66,9 @@ class Output:
         if self.as_json:
             self.document({"schema": "veilflow/init/1", "directory": str(directory), "made": list(made)})
             return
-        print(f"made: {', '.join(made)}" if made else "nothing to do: the project and its key ring are there")
-        print("next  veil plan people · veil run people")
+        if not self.quiet:
+            print(f"made: {', '.join(made)}" if made else "nothing to do: the project and its key ring are there")
+            print("next  veil plan people · veil run people")
 
     def plan(self, decision: Decision, document: Mapping[str, Any]) -> None:
         if self.as_json:
@@ -110,6 +111,9 @@ class Output:
                     "out": str(out),
                     "counts": {"read": done.counts.read, "loaded": done.counts.loaded,
                                "quarantined": done.counts.quarantined, "filtered": done.counts.filtered},
+                    "left_out": [
+                        {"column": left.column, "reason": left.reason, "rows": left.rows} for left in done.left_out
+                    ],
                     "columns": [
                         {"name": name, "class": classification, "treatment": treatment}
                         for name, classification, treatment in done.columns
@@ -117,7 +121,11 @@ class Output:
                 }
             )  # fmt: skip
             return
+        from veilflow.run.on_demand import left_out_words
+
         print(f"{source}  {done.counts.read:,} read · {done.counts.loaded:,} written to {out}")
+        for left in done.left_out:
+            print(f"LEFT OUT  {left.rows:,} rows: {left_out_words(left)}")
         print("\n".join(aligned([("column", "class", "treatment"), *done.columns])))
         print("key     made for this call and forgotten: these pseudonyms match no other run's")
 
@@ -136,6 +144,13 @@ class Output:
 
         status = int(code.removeprefix("VEIL")[0])
         print(f"{code}  {entry.title}\n\n{entry.text}\n\nexit status {status}: {EXIT_STATUS[status]}")
+
+    def codes(self, codes: Mapping[str, Code]) -> None:
+        if self.as_json:
+            listed = [{"code": code, "title": entry.title} for code, entry in codes.items()]
+            self.document({"schema": "veilflow/codes/1", "codes": listed})
+            return
+        print("\n".join(aligned([(code, entry.title) for code, entry in codes.items()])))
 
     # --- runs ---
 
@@ -210,7 +225,7 @@ def run_lines(document: Mapping[str, Any], plan: Mapping[str, Any] | None) -> li
         f"{counts['quarantined']:,} quarantined · {counts['filtered']:,} filtered      {timing}"
     ]
     if plan:
-        lines.append(f"        {_treatment_counts(plan)}       plan {(document['plan_hash'] or '')[:19]}…")
+        lines.append(f"        {_treatment_counts(plan)}       policy {plan['policy']} ({plan['policy_hash'][:15]}…)")
     held = [
         ("FAIL", row["reason"] if row["column"] is None or row["expectation"] else f"{row['column']} {row['reason']}",
          f"{row['rows']:,} rows", "quarantined", _place_text(row["place"]))

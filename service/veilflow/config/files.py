@@ -247,6 +247,8 @@ def _source(found: Mapping | None, project: Path, types: dict[str, ColumnType], 
     delimiter = found.text("delimiter", "\t" if ending == ".tsv" else ",")
     quote = found.text("quote", '"')
     for key, value in (("delimiter", delimiter), ("quote", quote)):
+        if key == "quote" and value == "":
+            continue  # quotes are text
         if len(value) != 1 or not value.isascii() or value in "\r\n\0":
             found.wrong(found.node(key) or Node(None, found.place), "must be one ASCII character", key)
     if delimiter == quote:

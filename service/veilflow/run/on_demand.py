@@ -6,19 +6,30 @@ The key is made for the one call and forgotten, so nobody can look production's 
 from __future__ import annotations
 
 import unicodedata
+import warnings
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from veilflow.config import PipelineConfig, PolicyConfig, load_policy
+from veilflow.config import (
+    PipelineConfig,
+    PolicyConfig,
+    find_project,
+    load_pipeline,
+    load_policy,
+    pipeline_names,
+    settings,
+)
 from veilflow.errors import Place, VeilError, raise_all
 from veilflow.keys import KeyRing
 from veilflow.model import (
     Chunk,
     Counts,
     Mode,
+    QuarantineCount,
     Source,
     SourceConfig,
     TargetConfig,
@@ -26,7 +37,7 @@ from veilflow.model import (
 from veilflow.plan import decide
 from veilflow.run.chunk import process
 from veilflow.run.prepare import Prepared, work_for
-from veilflow.run.result import counts_of
+from veilflow.run.result import counts_of, quarantine_of
 from veilflow.run.stage import stage
 from veilflow.run.verify import verify
 from veilflow.sources import frame_source, kind_of, open_source
@@ -37,32 +48,39 @@ from veilflow.targets.memory import MemoryTarget
 
 @dataclass(frozen=True)
 class Anonymized:
-    """What an on-demand run came to."""
+    """What an on-demand run came to. ``left_out`` counts the rows that could not be read or did not fit their types:
+    they are ``quarantined`` in the counts, but with a key that is forgotten nothing is kept of them."""
 
     counts: Counts
+    left_out: tuple[QuarantineCount, ...]
     columns: tuple[tuple[str, str, str], ...]
     table: pa.Table | None
 
 
-class _NoQuarantine:
-    """On-demand runs refuse bad rows, so nothing is ever held back."""
+class _LeavesOut:
+    """Rows that cannot be used are left out and counted: whoever asked has the input still."""
 
     def write(self, _chunk: Chunk, _rows: object) -> None:
-        raise VeilError("VEIL100", "an on-demand run held a row back", "please report this")
+        """Keep nothing: the receipt has the reasons."""
 
 
-def anonymize(data: Any, *, policy: str | Path, project: Path | None = None) -> Any:
+def anonymize(data: Any, *, policy: str | Path, project: Path | None = None, like: str | None = None) -> Any:
     """``data`` with every column treated by ``policy``, under a key made for this call.
 
     ``data`` is a pandas DataFrame (its index is not kept), an Arrow table, or the path of a CSV, JSON Lines, JSON or
     Parquet file; ``policy`` is a policy's name in ``project`` (default: the working directory) or the path of its
-    file. An Arrow table gives an Arrow table, everything else a pandas DataFrame. Raises VeilError as a run would.
+    file; ``like`` is the pipeline whose ``source`` and ``columns`` say how to read a file (see ``file_source``). An
+    Arrow table gives an Arrow table, everything else a pandas DataFrame. Raises VeilError as a run would, and warns
+    where rows were left out.
     """
     if isinstance(data, pa.Table):
         return _anonymize_source(frame_source(data), "table", policy, project).table
     if isinstance(data, str | Path):
-        config = file_source(Path(data))
-        table = _anonymize_source(None, config.shown, policy, project, config).table
+        config = file_source(Path(data), policy=policy, project=project, like=like)
+        done = _anonymize_source(None, config.shown, policy, project, config)
+        for left in done.left_out:
+            warnings.warn(f"{left.rows:,} rows were left out: {left_out_words(left)}", stacklevel=2)
+        table = done.table
     else:
         frame = pa.Table.from_pandas(data, preserve_index=False).replace_schema_metadata(None)
         table = _anonymize_source(frame_source(frame), "DataFrame", policy, project).table
@@ -77,9 +95,40 @@ def anonymize_file(source: SourceConfig, out: Path, *, policy: str | Path, proje
     return _anonymize_source(None, source.shown, policy, project, source, out)
 
 
-def file_source(path: Path) -> SourceConfig:
-    """A source of the kind that the file's ending tells."""
-    return SourceConfig(kind=kind_of(path), path=path.resolve(), shown=str(path))
+def left_out_words(left: QuarantineCount) -> str:
+    """Why rows were left out, with their column's name where it was one cell's fault."""
+    return f"{left.column} {left.reason}" if left.column else left.reason
+
+
+def file_source(
+    path: Path, *, policy: str | Path, project: Path | None = None, like: str | None = None
+) -> SourceConfig:
+    """A source of the kind that the file's ending tells.
+
+    A file of text says neither its columns' types nor its null values. They are those of the pipeline ``like``, or of
+    the only pipeline of ``project`` that uses ``policy``; without one every column is text. VEIL204 for an unknown
+    pipeline.
+    """
+    plain = SourceConfig(kind=kind_of(path), path=path.resolve(), shown=str(path))
+    is_a_file = Path(policy).suffix in (".yaml", ".yml")
+    if is_a_file and not like:
+        return plain
+    directory = project or find_project(None)
+    users = [like] if like else _pipelines_with(str(policy), directory)
+    if len(users) != 1:
+        return plain
+    source = load_pipeline(directory, users[0], settings().environment).source
+    return replace(source, kind=plain.kind, path=plain.path, shown=plain.shown, place=None)
+
+
+def _pipelines_with(policy: str, project: Path) -> list[str]:
+    """The pipelines that use a policy; one that cannot be read is not asked for here."""
+    found = []
+    for name in pipeline_names(project):
+        with suppress(VeilError):
+            if load_pipeline(project, name, settings().environment).policy == policy:
+                found.append(name)
+    return found
 
 
 def _anonymize_source(
@@ -108,7 +157,7 @@ def _anonymize_source(
         receipts = stage(
             lambda: source.chunks(plan.source_columns, plan.chunk_rows),
             lambda chunk: process(chunk, work),
-            _NoQuarantine(),
+            _LeavesOut(),
             target,
             deadline=None,
             on_progress=lambda _progress: None,
@@ -122,6 +171,7 @@ def _anonymize_source(
         target.close()
     return Anonymized(
         counts_of(receipts.values()),
+        quarantine_of(plan, receipts.values()),
         tuple((column.name, column.classification or "", column.treatment) for column in plan.columns),
         target.table if isinstance(target, MemoryTarget) else None,
     )
@@ -223,4 +273,4 @@ def _shown(value: object) -> str:
     return "null" if value is None else str(value) or '""'
 
 
-__all__ = ["Anonymized", "Preview", "anonymize", "anonymize_file", "file_source", "preview"]
+__all__ = ["Anonymized", "Preview", "anonymize", "anonymize_file", "file_source", "left_out_words", "preview"]
