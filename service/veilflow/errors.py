@@ -215,6 +215,10 @@ CODES: dict[str, Code] = {
         "Other key version",
         "The target's column holds pseudonyms of another key version; appending would insert every person a second time.",
     ),
+    "VEIL314": Code(
+        "A value that its treatment does not take",
+        "Some treatments take only some values: format-preserving encryption, for one, only those of its alphabet and of enough length. The policy says `refuse` for the others; it can also hold such rows back.",
+    ),
     # 4xx: out of reach
     "VEIL401": Code("The database is out of reach", "No connection could be made, or it was lost."),
     "VEIL402": Code("The database rejected the credential", "User, password or permission was rejected."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -238,6 +239,7 @@ class Plan:
 
     pipeline: str
     environment: str
+    as_of: date
     purpose: str | None
     policy: str
     policy_hash: str

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, is_dataclass, replace
+from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -30,7 +31,7 @@ from veilflow.model import (
     TargetPlan,
 )
 from veilflow.policies import Unlisted, choose
-from veilflow.treatments import TREATMENTS, make_step
+from veilflow.treatments import TREATMENTS, key_uses, make_step
 
 Publish = Literal["swap", "rewrite", "transaction", "rename"]
 
@@ -60,8 +61,9 @@ def decide(
     schema: SourceSchema,
     environment: str,
     publish: Publish,
+    as_of: date,
 ) -> Decision:
-    """Decide every column, check and filter of a run; never raises for what a person wrote."""
+    """Decide every column, check and filter of a run; never raises for what a person wrote. ``as_of`` is its date."""
     errors: list[VeilError] = []
     columns = tuple(_column(column, policy, errors) for column in schema.columns)
     present = [column.name for column in schema.columns]
@@ -71,6 +73,11 @@ def decide(
         _present(name, present, "unsafe_keep names the column", policy.place, errors)
     for name in pipeline.source.types:
         _present(name, present, "columns: names the column", pipeline.place, errors)
+    for column in columns:
+        for name in dict.fromkeys(
+            name for step in column.steps for name in TREATMENTS[step.treatment].reads(step.parameters)
+        ):
+            _present(name, present, f'the treatment of "{column.name}" reads the column', column.rule, errors)
     checks = _checks(suite, schema, errors)
     filters = tuple(_filter(rule, columns, errors) for rule in pipeline.filters)
     if columns and not any(column.outcome == "load" for column in columns):
@@ -84,6 +91,7 @@ def decide(
     plan = Plan(
         pipeline=pipeline.name,
         environment=environment,
+        as_of=as_of,
         purpose=policy.facts.get("purpose"),
         policy=policy.name,
         policy_hash=_hash(_policy_meaning(policy)),
@@ -190,7 +198,7 @@ def _output(column: SourceColumn, steps: tuple[Step, ...], place: Place, errors:
 def _key_domain(
     column: str, rule: RuleConfig, steps: tuple[Step, ...], policy: PolicyConfig, errors: list[VeilError]
 ) -> str | None:
-    if not any(TREATMENTS[step.treatment].use for step in steps):
+    if not key_uses(steps):
         if rule.key_domain is not None:
             errors.append(
                 VeilError(

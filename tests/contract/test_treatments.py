@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from veilflow.errors import Place, VeilError
 from veilflow.keys import KeyRing
-from veilflow.treatments import TREATMENTS, Context, make_step
+from veilflow.treatments import TREATMENTS, Context, Treatment, make_step
 
 RING = KeyRing.parse(KeyRing.generate("2026-01-01T00:00:00Z"))
 OTHER = KeyRing.parse(KeyRing.generate("2026-01-01T00:00:00Z"))
@@ -36,6 +36,12 @@ VALUES: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
     "binary": (pa.binary(), st.binary(max_size=8)),
     "json": (pa.string(), st.just("{}")),
 }
+
+
+def context_for(treatment: Treatment, parameters: Any, ring: KeyRing = RING) -> Context:
+    return Context(
+        {use: ring.derive(use, "d") for use in treatment.uses(parameters)}, run_id="01", as_of=date(2026, 1, 1)
+    )
 
 
 def cases() -> list[Any]:
@@ -62,7 +68,7 @@ def test_a_treatment_keeps_rows_order_nulls_and_chunking(
     arrow, strategy = VALUES[kind]
     values = pa.array(data.draw(st.lists(st.none() | strategy, max_size=12)), arrow)
     treatment, step = TREATMENTS[name], make_step(name, parameters, PLACE)
-    context = Context(RING.derive("token", "d") if treatment.use else None)
+    context = context_for(treatment, step.parameters)
     whole = treatment.apply(values, step.parameters, context)
     assert len(whole) == len(values)
     assert whole.type == treatment.output(arrow, step.parameters)
@@ -112,7 +118,7 @@ def test_another_key_gives_another_token() -> None:
     """And another domain under the same key too."""
     treatment, step = TREATMENTS["token"], make_step("token", {}, PLACE)
     keys = [RING.derive("token", "a"), RING.derive("token", "b"), OTHER.derive("token", "a")]
-    tokens = {treatment.apply(pa.array(["x"]), step.parameters, Context(key))[0].as_py() for key in keys}
+    tokens = {treatment.apply(pa.array(["x"]), step.parameters, Context({"token": key}))[0].as_py() for key in keys}
     assert len(tokens) == 3
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,9 @@ def planned(
     config: PipelineConfig = load_pipeline(directory, "p", "dev")
     checks: SuiteConfig | None = load_suite(directory, "s") if suite else None
     columns = tuple(SourceColumn(name, kind) for name, kind in schema.items())
-    return decide(config, rules, checks, names, SourceSchema(columns), "dev", publish="transaction")
+    return decide(
+        config, rules, checks, names, SourceSchema(columns), "dev", publish="transaction", as_of=date(2026, 1, 1)
+    )
 
 
 def codes(decision: Decision) -> list[str]:

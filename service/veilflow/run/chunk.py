@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,31 +12,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from veilflow.errors import Place, VeilError
-from veilflow.model import (
-    Checker,
-    Chunk,
-    ColumnPlan,
-    DerivedKey,
-    FilterPlan,
-    Plan,
-    QuarantinedRow,
-    Receipt,
-)
-from veilflow.treatments import TREATMENTS, Context
+from veilflow.errors import VeilError
+from veilflow.model import Checker, Chunk, FilterPlan, Plan, QuarantinedRow, Receipt
+from veilflow.run.treat import Keys, TreatedRows, treat
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A plan with what it needs at hand: the derived key of each domain, the checker, the digest's key."""
+    """A plan with what it needs at hand: the derived keys, the checker, the digest's key, the run's id."""
 
     plan: Plan
-    keys: Mapping[str, DerivedKey]
+    keys: Keys
     checker: Checker | None
     digest: Callable[[pa.Table], str]
     source: str
+    run_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +75,7 @@ def process(chunk: Chunk, work: Work) -> Treated:
         raise _bad_row(work.source, chunk.rejected[0].position, chunk.rejected[0].reason)
     failures.update(reason_key("row", None, row.reason) for row in chunk.rejected)
     keep = ~held & _filters(chunk.values, plan.filters)
-    rows = treat(chunk.values if keep.all() else chunk.values.filter(pa.array(keep)), plan, work.keys)
+    rows = _treat(chunk, keep, work, held, reasons, failures)
     quarantined = tuple(
         QuarantinedRow(row, int(chunk.positions[row]), tuple(why)) for row, why in sorted(reasons.items())
     ) + tuple(QuarantinedRow(None, row.position, (row.reason,), row.raw) for row in chunk.rejected)
@@ -99,6 +91,26 @@ def process(chunk: Chunk, work: Work) -> Treated:
         failed=failed,
     )
     return Treated(rows, quarantined, receipt)
+
+
+def _treat(
+    chunk: Chunk, keep: Mask, work: Work, held: Mask, reasons: dict[int, list[str]], failures: Counter[str]
+) -> pa.Table:
+    """The kept rows after treatment, without those that a treatment does not take: they are held back."""
+    kept = np.flatnonzero(keep)
+    values = chunk.values if keep.all() else chunk.values.filter(pa.array(keep))
+    done: TreatedRows = treat(
+        values, work.plan, work.keys, chunk.positions[kept], run_id=work.run_id, source=work.source
+    )
+    if not done.unfit:
+        return done.table
+    fits = np.ones(len(kept), dtype=bool)
+    for cells in done.unfit:
+        new = cells.rows[fits[cells.rows]]
+        failures[reason_key("treatment", cells.column, cells.reason)] += len(new)
+        _hold(kept[cells.rows], f"{cells.column}: {cells.reason}", held, reasons)
+        fits[cells.rows] = False
+    return done.table.filter(pa.array(fits))
 
 
 def _same_columns(chunk: Chunk, work: Work) -> None:
@@ -149,34 +161,3 @@ def _holds(column: pa.Array, rule: FilterPlan) -> pa.Array:
         found = found if rule.op == "in" else pc.invert(found)
         return pc.and_(found, pc.is_valid(column))
     return _COMPARISONS[rule.op](column, pa.scalar(rule.value).cast(column.type))
-
-
-# --- treatments --------------------------------------------------------------------------
-
-
-def treat(values: pa.RecordBatch, plan: Plan, keys: Mapping[str, DerivedKey]) -> pa.Table:
-    """The loaded columns, each through its steps in order. Rows and their order stay."""
-    columns = [column for column in plan.columns if column.outcome == "load"]
-    return pa.table(
-        [_treat_column(values.column(column.name), column, keys) for column in columns],
-        schema=plan.output_schema,
-    )
-
-
-def _treat_column(values: pa.Array, column: ColumnPlan, keys: Mapping[str, DerivedKey]) -> pa.Array:
-    context = Context(keys[column.key_domain] if column.key_domain else None)
-    try:
-        for step in column.steps:
-            treated = TREATMENTS[step.treatment].apply(values, step.parameters, context)
-            if len(treated) != len(values):
-                raise ValueError("a treatment changed the number of rows")
-            values = treated
-        return values if values.type == column.output else values.cast(column.output)
-    except Exception as error:
-        # The text of an Arrow error quotes the value, so only its kind is told.
-        raise VeilError(
-            "VEIL103",
-            f'the treatment {column.treatment} of column "{column.name}" failed ({type(error).__name__})',
-            "the plan should have refused this: please report it with `veil plan --json`",
-            column.rule if isinstance(column.rule, Place) else None,
-        ) from None

@@ -185,7 +185,7 @@ class _Run:
     def _plan(self, loaded: Loaded, schema: SourceSchema) -> None:
         self.prepared = resolve(loaded, schema)
         self.prepared.raise_errors()
-        self.opened = open_parts(self.prepared, self.state.directory)
+        self.opened = open_parts(self.prepared, self.run_id)
 
     def _stage(self) -> None:
         opened, plan = self._opened, self.plan

@@ -41,7 +41,7 @@ from veilflow.run.result import counts_of, quarantine_of
 from veilflow.run.stage import stage
 from veilflow.run.verify import verify
 from veilflow.sources import frame_source, kind_of, open_source
-from veilflow.state import new_run_id, utc_now
+from veilflow.state import new_run_id, today, utc_now
 from veilflow.targets import open_target
 from veilflow.targets.memory import MemoryTarget
 
@@ -144,16 +144,17 @@ def _anonymize_source(
     config = replace(config, expected=tuple(policy.columns))
     source = source or open_source(config)
     pipeline = _pipeline(config, policy, out)
-    decision = decide(pipeline, policy, None, None, source.schema(), "on-demand", publish="rename")
+    decision = decide(pipeline, policy, None, None, source.schema(), "on-demand", publish="rename", as_of=today())
     raise_all(decision.errors)
     plan, before = decision.plan, source.files()
-    work = work_for(plan, KeyRing.parse(KeyRing.generate(utc_now())), shown)
+    run_id = new_run_id()
+    work = work_for(plan, KeyRing.parse(KeyRing.generate(utc_now())), shown, run_id)
     target = open_target(
         kind=pipeline.target.kind, table=pipeline.target.table, mode="replace", schema=plan.output_schema, path=out
     )  # fmt: skip
     try:
         target.inspect()
-        target.open(new_run_id())
+        target.open(run_id)
         receipts = stage(
             lambda: source.chunks(plan.source_columns, plan.chunk_rows),
             lambda chunk: process(chunk, work),
@@ -226,7 +227,7 @@ def preview(prepared: Prepared, rows: int) -> Preview:
     shapes: letters as ``a`` or ``A``, digits as ``9``."""
     prepared.raise_errors()
     plan = replace(prepared.decision.plan, checks=(), on_bad_row="quarantine", filters=())
-    work = work_for(plan, KeyRing.parse(KeyRing.generate(utc_now())), prepared.pipeline.source.shown)
+    work = work_for(plan, KeyRing.parse(KeyRing.generate(utc_now())), prepared.pipeline.source.shown, new_run_id())
     chunk = next(iter(prepared.source.chunks(plan.source_columns, max(rows, 1))), None)
     names = tuple(column.name for column in plan.columns)
     if chunk is None:

@@ -27,8 +27,9 @@ from veilflow.plan import Decision, decide
 from veilflow.run.chunk import Work
 from veilflow.secret_stores import open_store
 from veilflow.sources import open_source
+from veilflow.state import today
 from veilflow.targets import open_target
-from veilflow.treatments import TREATMENTS
+from veilflow.treatments import key_uses
 
 T = TypeVar("T")
 
@@ -85,7 +86,7 @@ def resolve(loaded: Loaded, schema: SourceSchema) -> Prepared:
     """Decide every column and look at the target; what the plan itself forbids stands in ``decision.errors``."""
     project, pipeline, names, source = loaded.project, loaded.pipeline, loaded.names, loaded.source
     decision = decide(
-        pipeline, loaded.policy, loaded.suite, names, schema, loaded.environment, publish="transaction"
+        pipeline, loaded.policy, loaded.suite, names, schema, loaded.environment, publish="transaction", as_of=today()
     )  # fmt: skip
     if decision.errors:
         return Prepared(project, pipeline, names, source, decision, None)
@@ -105,37 +106,34 @@ def prepare(project: Path, environment: str, name: str) -> Prepared:
     return resolve(loaded, loaded.source.schema())
 
 
-def open_parts(prepared: Prepared, state_directory: Path) -> Opened:
+def open_parts(prepared: Prepared, run_id: str) -> Opened:
     """Open the key ring and derive what the plan needs; ``prepared`` must be free of errors."""
     assert prepared.target is not None
     plan = prepared.decision.plan
     ring = KeyRing.parse(read_secret(prepared.project, prepared.names, plan.keyring).reveal())
     recipient = age_identity(ring.derive("quarantine", plan.pipeline).value)[1]
-    work = work_for(plan, ring, prepared.pipeline.source.shown)
+    work = work_for(plan, ring, prepared.pipeline.source.shown, run_id)
     return Opened(
         target=prepared.target,
         work=work,
         recipient=recipient,
-        key_versions={domain: key.version for domain, key in work.keys.items()},
+        key_versions=dict.fromkeys(work.keys, ring.active),
         column_key_versions={
-            column.name: work.keys[column.key_domain].version
-            for column in plan.columns
-            if column.key_domain and column.outcome == "load"
+            column.name: ring.active for column in plan.columns if column.key_domain and column.outcome == "load"
         },
     )
 
 
-def work_for(plan: Plan, ring: KeyRing, source: str) -> Work:
+def work_for(plan: Plan, ring: KeyRing, source: str, run_id: str) -> Work:
     """The plan with its derived keys: the same for runs, previews and on-demand anonymisation."""
-    keys: dict[str, DerivedKey] = {}
+    keys: dict[str, dict[str, DerivedKey]] = {}
     for column in plan.columns:
-        uses = {use for step in column.steps if (use := TREATMENTS[step.treatment].use)}
-        for use in uses:
+        for use in key_uses(column.steps):
             assert column.key_domain is not None
-            keys[column.key_domain] = ring.derive(use, column.key_domain)
+            keys.setdefault(column.key_domain, {})[use] = ring.derive(use, column.key_domain)
     fingerprint = ring.derive("fingerprint", plan.pipeline).value
     checker = open_checker(plan.checks, plan.source_columns) if plan.checks else None
-    return Work(plan, keys, checker, lambda rows: digest(fingerprint, rows), source)
+    return Work(plan, keys, checker, lambda rows: digest(fingerprint, rows), source, run_id)
 
 
 def _load(

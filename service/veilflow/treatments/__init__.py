@@ -7,7 +7,7 @@ a golden vector in the tests.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
 from difflib import get_close_matches
 from typing import Any
@@ -16,12 +16,12 @@ from veilflow.errors import Place, VeilError
 from veilflow.model import Step
 from veilflow.treatments.contact import MASK_EMAIL, MASK_PHONE
 from veilflow.treatments.generalise import GENERALISE
-from veilflow.treatments.interface import Context, Treatment
+from veilflow.treatments.interface import Context, Traits, Treatment, Unfit
 from veilflow.treatments.mask import KEEP_PREFIX, MASK
 from veilflow.treatments.remove import DROP, KEEP, NULL, REDACT
 from veilflow.treatments.token import TOKEN
 
-__all__ = ["TREATMENTS", "Context", "Treatment", "make_step", "parameter_name"]
+__all__ = ["TREATMENTS", "Context", "Traits", "Treatment", "Unfit", "key_uses", "make_step", "parameter_name"]
 
 TREATMENTS: dict[str, Treatment] = {
     "keep": KEEP,
@@ -60,6 +60,11 @@ def make_step(name: str, raw: Mapping[str, Any], place: Place) -> Step:
         return Step(name, kind(**{known[key].name: value for key, value in raw.items()}))
     except ValueError as error:
         raise VeilError("VEIL205", f"the treatment {name}: {error}", "see the reference of treatments", place) from None
+
+
+def key_uses(steps: Iterable[Step]) -> tuple[str, ...]:
+    """The uses of keys that steps need, each once."""
+    return tuple(dict.fromkeys(use for step in steps for use in TREATMENTS[step.treatment].uses(step.parameters)))
 
 
 def parameter_name(field_name: str) -> str:

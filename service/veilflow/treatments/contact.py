@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from veilflow.treatments.interface import TEXT_ONLY, Context, NoParameters, Treatment, text_type, whole
+from veilflow.treatments.interface import TEXT_ONLY, Context, NoParameters, Traits, Treatment, text_type, whole
 from veilflow.treatments.mask import mask_text
 
 #: local part, domain without its last label, last label with its dot.
@@ -99,6 +99,7 @@ MASK_EMAIL = Treatment(
     TEXT_ONLY,
     text_type,
     _mask_email,
+    Traits("an e-mail address of the same length"),
 )
 MASK_PHONE = Treatment(
     "mask_phone",
@@ -107,4 +108,5 @@ MASK_PHONE = Treatment(
     TEXT_ONLY,
     text_type,
     _mask_phone,
+    Traits("a telephone number with asterisks"),
 )

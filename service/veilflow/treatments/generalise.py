@@ -8,7 +8,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from veilflow.treatments.interface import Context, Treatment, same_type
+from veilflow.treatments.interface import Context, Traits, Treatment, same_type
 
 _UNITS = ("year", "quarter", "month", "week", "day", "hour")
 
@@ -83,4 +83,5 @@ GENERALISE = Treatment(
     frozenset({"integer", "decimal", "float", "date", "timestamp"}),
     _output,
     _generalise,
+    Traits("a date or number of the same type"),
 )

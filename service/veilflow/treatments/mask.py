@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from veilflow.treatments.interface import TEXT_ONLY, Context, Treatment, text, text_type, whole
+from veilflow.treatments.interface import TEXT_ONLY, Context, Traits, Treatment, text, text_type, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,11 @@ def _keep_prefix(values: pa.Array, parameters: KeepPrefix, _context: Context) ->
     return pc.utf8_slice_codeunits(values, 0, parameters.length)
 
 
-MASK = Treatment("mask", "Keeps the first and last characters and masks the others.", Mask, TEXT_ONLY, text_type, _mask)
+MASK = Treatment(
+    "mask", "Keeps the first and last characters and masks the others.", Mask, TEXT_ONLY, text_type, _mask,
+    Traits("text of the same length"),
+)  # fmt: skip
 KEEP_PREFIX = Treatment(
-    "keep_prefix", "Keeps the first characters and cuts the rest off.", KeepPrefix, TEXT_ONLY, text_type, _keep_prefix
-)
+    "keep_prefix", "Keeps the first characters and cuts the rest off.", KeepPrefix, TEXT_ONLY, text_type, _keep_prefix,
+    Traits("the beginning of a text"),
+)  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from veilflow.treatments.interface import ALL, Context, NoParameters, Treatment, same_type, text, text_type
+from veilflow.treatments.interface import ALL, Context, NoParameters, Traits, Treatment, same_type, text, text_type
 
 
 def _keep(values: pa.Array, _parameters: NoParameters, _context: Context) -> pa.Array:
@@ -40,7 +40,11 @@ KEEP = Treatment(
     ALL - {"json"},
     same_type,
     _keep,
+    Traits("the value itself", reversible=True, unique_safe=True, linkable=True),
 )
-DROP = Treatment("drop", "The column is not loaded.", NoParameters, ALL, same_type, _keep)
-NULL = Treatment("null", "Every value becomes null.", NoParameters, ALL, same_type, _null)
-REDACT = Treatment("redact", "Every value becomes one constant; null stays null.", Redact, ALL, text_type, _redact)
+DROP = Treatment("drop", "The column is not loaded.", NoParameters, ALL, same_type, _keep, Traits("nothing"))
+NULL = Treatment("null", "Every value becomes null.", NoParameters, ALL, same_type, _null, Traits("null"))
+REDACT = Treatment(
+    "redact", "Every value becomes one constant; null stays null.", Redact, ALL, text_type, _redact,
+    Traits("one constant text"),
+)  # fmt: skip
