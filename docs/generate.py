@@ -31,6 +31,7 @@ def treatments() -> str:
         parameters = ", ".join(
             f"`{parameter_name(field.name)}`" + ("" if field.default is MISSING else f" = `{field.default!r}`")
             for field in fields(treatment.parameters)
+            if field.init
         )
         lines.append(
             f"| `{treatment.name}` | {treatment.summary} | {parameters or '-'} | {', '.join(sorted(treatment.takes))} |"

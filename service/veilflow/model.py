@@ -175,6 +175,15 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class FileContent:
+    """A file that a parameter names (``{file: PATH}``), read once. ``path`` is as written; only ``sha256`` is shown."""
+
+    path: str
+    sha256: str
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnPlan:
     """What happens to one column, and which rule says so."""
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
@@ -31,7 +31,7 @@ from veilflow.model import (
     TargetPlan,
 )
 from veilflow.policies import Unlisted, choose
-from veilflow.treatments import TREATMENTS, key_uses, make_step
+from veilflow.treatments import TREATMENTS, every_step, key_uses, make_step, type_name
 
 Publish = Literal["swap", "rewrite", "transaction", "rename"]
 
@@ -78,6 +78,7 @@ def decide(
             name for step in column.steps for name in TREATMENTS[step.treatment].reads(step.parameters)
         ):
             _present(name, present, f'the treatment of "{column.name}" reads the column', column.rule, errors)
+    _read_columns_fit(columns, errors)
     checks = _checks(suite, schema, errors)
     filters = tuple(_filter(rule, columns, errors) for rule in pipeline.filters)
     if columns and not any(column.outcome == "load" for column in columns):
@@ -107,7 +108,7 @@ def decide(
         chunk_rows=pipeline.chunk_rows,
         allow_empty=pipeline.allow_empty,
         unlisted_columns=policy.unlisted_columns,
-        plan_hash=_hash(_meaning(pipeline, policy, columns, checks, filters)),
+        plan_hash=_hash(_meaning(pipeline, policy, columns, checks, filters) | _dated(columns, as_of)),
     )
     return Decision(plan, tuple(errors))
 
@@ -120,7 +121,7 @@ def _column(column: SourceColumn, policy: PolicyConfig, errors: list[VeilError])
     if isinstance(rule, Unlisted):
         return _unlisted(column, rule, policy, errors)
     steps = _steps(rule, errors)
-    if any(step.treatment == "keep" for step in steps) and not (rule.reason or "").strip():
+    if any(step.treatment == "keep" for step in every_step(steps)) and not (rule.reason or "").strip():
         errors.append(
             VeilError("VEIL304", f'column "{column.name}" is kept in clear without a reason',
                       "add `reason: …` that a report can print, or treat the column", rule.place)
@@ -168,13 +169,6 @@ def _steps(rule: RuleConfig, errors: list[VeilError]) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-_NAMES_OF_TYPES: tuple[tuple[Callable[[pa.DataType], bool], str], ...] = (
-    (pa.types.is_string, "text"), (pa.types.is_integer, "integer"), (pa.types.is_decimal, "decimal"),
-    (pa.types.is_floating, "float"), (pa.types.is_boolean, "boolean"), (pa.types.is_date, "date"),
-    (pa.types.is_timestamp, "timestamp"), (pa.types.is_binary, "binary"),
-)  # fmt: skip
-
-
 def _output(column: SourceColumn, steps: tuple[Step, ...], place: Place, errors: list[VeilError]) -> pa.DataType:
     """The type after all steps; VEIL303 where a step does not take what the one before it makes."""
     name, kind = column.type.name, column.type.arrow
@@ -191,8 +185,24 @@ def _output(column: SourceColumn, steps: tuple[Step, ...], place: Place, errors:
                           f"treatments that take {name}: {fits}; or declare the column's type in the pipeline", place)
             )  # fmt: skip
             return kind
-        name = next((found for test, found in _NAMES_OF_TYPES if test(kind)), name)
+        name = type_name(kind, name)
     return kind
+
+
+def _read_columns_fit(columns: tuple[ColumnPlan, ...], errors: list[VeilError]) -> None:
+    """VEIL303 where a treatment reads a column whose type does not fit."""
+    types = {column.name: column.type.arrow for column in columns}
+    for column, step in ((one, step) for one in columns for step in every_step(one.steps)):
+        treatment = TREATMENTS[step.treatment]
+        read = {name: types[name] for name in treatment.reads(step.parameters) if name in types}
+        try:
+            if treatment.fits is not None and len(read) == len(set(treatment.reads(step.parameters))):
+                treatment.fits(step.parameters, read)
+        except TypeError as error:
+            errors.append(
+                VeilError("VEIL303", f'the treatment {step.treatment} of "{column.name}" does not fit a column that it reads: {error}',
+                          "declare the column's type in the pipeline, or write a value of its type", column.rule)
+            )  # fmt: skip
 
 
 def _key_domain(
@@ -344,15 +354,30 @@ def _meaning(
     }  # fmt: skip
 
 
+def _dated(columns: tuple[ColumnPlan, ...], as_of: date) -> dict[str, Any]:
+    """The plan's date, where a treatment depends on it: a plan of ages is another one tomorrow."""
+    steps = every_step(step for column in columns for step in column.steps)
+    return {"as_of": str(as_of)} if any(TREATMENTS[step.treatment].dated for step in steps) else {}
+
+
 def _column_meaning(column: ColumnPlan) -> list[Any]:
     steps = [[step.treatment, _parameters(step)] for step in column.steps]
     return [column.name, column.type.name, str(column.type.arrow), column.type.format, str(column.output), steps]
 
 
 def _parameters(step: Step) -> dict[str, Any]:
-    if not is_dataclass(step.parameters) or isinstance(step.parameters, type):
-        return {}
-    return {name.removesuffix("_"): value for name, value in asdict(step.parameters).items()}
+    return _shown(step.parameters) if is_dataclass(step.parameters) else {}
+
+
+def _shown(value: Any) -> Any:
+    """Parameters as plain data; fields without a ``repr`` are left out: a table stands there by its digest."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name.removesuffix("_"): _shown(getattr(value, field.name)) for field in fields(value) if field.repr
+        }
+    if isinstance(value, Mapping):
+        return {str(key): _shown(one) for key, one in value.items()}
+    return [_shown(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def document(decision: Decision) -> dict[str, Any]:
@@ -365,6 +390,7 @@ def document(decision: Decision) -> dict[str, Any]:
         "plan_hash": plan.plan_hash,
         "policy": plan.policy,
         "policy_hash": plan.policy_hash,
+        **_dated(plan.columns, plan.as_of),
         "would_exit": next((status for status in WORST_FIRST if status in statuses), 0),
         "publish": plan.target.publish,
         "columns": [

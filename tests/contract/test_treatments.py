@@ -6,6 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from veilflow.errors import Place, VeilError
 from veilflow.keys import KeyRing
 from veilflow.treatments import TREATMENTS, Context, Treatment, make_step
+from veilflow.treatments.nested import without
 
 RING = KeyRing.parse(KeyRing.generate("2026-01-01T00:00:00Z"))
 OTHER = KeyRing.parse(KeyRing.generate("2026-01-01T00:00:00Z"))
@@ -24,7 +26,20 @@ PARAMETERS: dict[str, list[dict[str, Any]]] = {
     "keep_prefix": [{"length": 2}],
     "generalise": [{"to": "year"}, {"to": "week"}, {"width": 10}],
     "redact": [{}, {"with": ""}],
+    "when": [
+        {"column": "country", "in": ["DE", "FR"], "then": "null", "otherwise": "null"},
+        {"column": "country", "not_in": ["DE"], "then": {"mask": {"keep_first": 1}}, "otherwise": ["redact"]},
+    ],
+    "structured": [
+        {
+            "paths": {"$.a": "redact", "$.b[*].c": ["token", {"mask": {"keep_first": 3}}]},
+            "unlisted": "quarantine",
+            "broken": "quarantine",
+        }
+    ],
 }
+#: Columns that steps read.
+COLUMNS = {"country": pa.array(["DE", None, "US"])}
 VALUES: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
     "text": (pa.string(), st.text(st.characters(exclude_categories=["Cs"]), max_size=12)),
     "integer": (pa.int64(), st.integers(-(2**62), 2**62)),
@@ -34,14 +49,26 @@ VALUES: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
     "date": (pa.date32(), st.dates(date(1800, 1, 1), date(2200, 1, 1))),
     "timestamp": (pa.timestamp("us"), st.datetimes(datetime(1800, 1, 1), datetime(2200, 1, 1))),
     "binary": (pa.binary(), st.binary(max_size=8)),
-    "json": (pa.string(), st.just("{}")),
+    "json": (pa.string(), st.sampled_from(["{}", '{"a": "x"}', '{"b": [{"c": "y"}, {}]}', '{"z": 1}', "{", ""])),
 }
 
 
-def context_for(treatment: Treatment, parameters: Any, ring: KeyRing = RING) -> Context:
+def context_for(treatment: Treatment, parameters: Any, ring: KeyRing = RING, rows: int = 0) -> Context:
     return Context(
-        {use: ring.derive(use, "d") for use in treatment.uses(parameters)}, run_id="01", as_of=date(2026, 1, 1)
+        {use: ring.derive(use, "d") for use in treatment.uses(parameters)},
+        {name: COLUMNS[name].take(pa.array(np.arange(rows) % 3)) for name in treatment.reads(parameters)},
+        np.arange(rows),
+        run_id="01",
+        as_of=date(2026, 1, 1),
+        classification="quasi_identifier",
     )
+
+
+def applied(treatment: Treatment, values: pa.Array, parameters: Any, context: Context) -> pa.Array:
+    """As a run does it: the treatment sees null in the rows that it does not take."""
+    for unfit in treatment.unfit(values, parameters, context) if treatment.unfit else ():
+        values = without(values, unfit.rows)
+    return treatment.apply(values, parameters, context)
 
 
 def cases() -> list[Any]:
@@ -68,15 +95,18 @@ def test_a_treatment_keeps_rows_order_nulls_and_chunking(
     arrow, strategy = VALUES[kind]
     values = pa.array(data.draw(st.lists(st.none() | strategy, max_size=12)), arrow)
     treatment, step = TREATMENTS[name], make_step(name, parameters, PLACE)
-    context = context_for(treatment, step.parameters)
-    whole = treatment.apply(values, step.parameters, context)
+    context = context_for(treatment, step.parameters, rows=len(values))
+    whole = applied(treatment, values, step.parameters, context)
     assert len(whole) == len(values)
     assert whole.type == treatment.output(arrow, step.parameters)
     assert all(
         after is None for before, after in zip(values.to_pylist(), whole.to_pylist(), strict=True) if before is None
     )
     cut = data.draw(st.integers(0, len(values)))
-    parts = [treatment.apply(part, step.parameters, context) for part in (values.slice(0, cut), values.slice(cut))]
+    parts = [
+        applied(treatment, values.take(pa.array(rows)), step.parameters, context.take(rows))
+        for rows in (np.arange(cut), np.arange(cut, len(values)))
+    ]
     assert [value for part in parts for value in part.to_pylist()] == whole.to_pylist()
 
 

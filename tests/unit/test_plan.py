@@ -203,6 +203,29 @@ def test_an_unknown_connection_is_refused(tmp_path: Path) -> None:
     assert codes(planned(tmp_path, pipeline=pipeline)) == ["VEIL220"]
 
 
+WHEN = "{when: {column: %s, in: [%s], then: token, otherwise: keep}}"
+
+
+def test_steps_inside_a_step_count_as_steps_of_the_column(tmp_path: Path) -> None:
+    """A `keep` inside needs a reason, a column that is read must be there and its type must fit."""
+
+    def found(treatment: str, more: str = "") -> list[str]:
+        return codes(planned(tmp_path, RULES.replace("{mask: {keep_first: 1}}", treatment + more)))
+
+    assert found(WHEN % ("city", "Oslo")) == ["VEIL304"]
+    assert found(WHEN % ("city", "Oslo"), ", reason: abroad") == []
+    assert found(WHEN % ("town", "Oslo"), ", reason: abroad") == ["VEIL302"]
+    assert found(WHEN % ("age", "Oslo"), ", reason: abroad") == ["VEIL303"]
+
+
+def test_the_document_shows_the_steps_inside_a_step(tmp_path: Path) -> None:
+    """A reviewer sees both branches."""
+    policy = RULES.replace("{mask: {keep_first: 1}}", WHEN % ("city", "Oslo") + ", reason: abroad")
+    found = json.loads(json.dumps(document(planned(tmp_path, policy))))["columns"][1]["parameters"][0]
+    assert found["then"] == [{"treatment": "token", "parameters": {}}]
+    assert (found["column"], found["in"]) == ("city", ["Oslo"])
+
+
 def hashes(decision: Decision) -> tuple[str, str]:
     return decision.plan.plan_hash, decision.plan.policy_hash
 

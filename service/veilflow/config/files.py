@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
+from veilflow.config.attached import with_files
 from veilflow.config.nodes import Mapping, Node, read_yaml
 from veilflow.config.objects import (
     CHUNK_ROWS,
@@ -216,6 +218,7 @@ def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
     if not 1 <= chunk_rows <= 10_000_000:
         root.wrong(root.node("chunk_rows") or Node(None, root.place), "must be from 1 to 10000000", "chunk_rows")
     allow_empty = root.take("allow_empty", bool, "true or false", False)
+    as_of = _date(root, "as_of")
     root.end()
     if policy and (not _NAME.fullmatch(policy) or Path(policy).suffix in (".yaml", ".yml")):
         root.wrong(root.node("policy") or Node(None, root.place), "must be a policy's name", "policy",
@@ -228,8 +231,17 @@ def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
     return PipelineConfig(
         name=name, source=source, policy=policy, target=target, place=Place(shown), filters=filters,
         expectations=expectations, max_quarantined=max_quarantined, timeout_seconds=timeout_seconds,
-        chunk_rows=chunk_rows, allow_empty=allow_empty,
+        chunk_rows=chunk_rows, allow_empty=allow_empty, as_of=as_of,
     )  # fmt: skip
+
+
+def _date(found: Mapping, key: str) -> date | None:
+    written = found.text(key)
+    try:
+        return None if written is None else date.fromisoformat(written)
+    except ValueError:
+        found.wrong(found.node(key) or Node(None, found.place), "must be a date: YYYY-MM-DD", key)
+        return None
 
 
 def _source(found: Mapping | None, project: Path, types: dict[str, ColumnType], shown: str) -> SourceConfig:
@@ -399,7 +411,7 @@ def load_policy(project: Path | None, name_or_path: str) -> PolicyConfig:
             VeilError("VEIL206", f"{shown} has no rule", "list each column with its class and treatment", Place(shown))
         )
     raise_all(problems)
-    return PolicyConfig(name, columns, unlisted, facts, Place(shown), unsafe_keep)
+    return with_files(PolicyConfig(name, columns, unlisted, facts, Place(shown), unsafe_keep), project or path.parent)
 
 
 def _unlisted(root: Mapping) -> tuple[str, dict[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from veilflow.errors import Place
@@ -29,6 +30,8 @@ class PipelineConfig:
     timeout_seconds: float | None = None
     chunk_rows: int = CHUNK_ROWS
     allow_empty: bool = False
+    #: The date of the run where it is not today's: ages are counted on it.
+    as_of: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

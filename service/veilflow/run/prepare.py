@@ -86,7 +86,8 @@ def resolve(loaded: Loaded, schema: SourceSchema) -> Prepared:
     """Decide every column and look at the target; what the plan itself forbids stands in ``decision.errors``."""
     project, pipeline, names, source = loaded.project, loaded.pipeline, loaded.names, loaded.source
     decision = decide(
-        pipeline, loaded.policy, loaded.suite, names, schema, loaded.environment, publish="transaction", as_of=today()
+        pipeline, loaded.policy, loaded.suite, names, schema, loaded.environment, publish="transaction", 
+        as_of=pipeline.as_of or today(),
     )  # fmt: skip
     if decision.errors:
         return Prepared(project, pipeline, names, source, decision, None)

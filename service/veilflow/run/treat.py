@@ -86,6 +86,7 @@ def _apply(step: Step, values: pa.Array, column: ColumnPlan, keys: Mapping[str, 
         positions=facts.positions,
         run_id=facts.run_id,
         as_of=facts.as_of,
+        classification=column.classification,
     )
     if treatment.unfit is not None:
         for unfit in treatment.unfit(values, step.parameters, context):

@@ -7,7 +7,7 @@ a golden vector in the tests.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields
 from difflib import get_close_matches
 from typing import Any
@@ -16,12 +16,25 @@ from veilflow.errors import Place, VeilError
 from veilflow.model import Step
 from veilflow.treatments.contact import MASK_EMAIL, MASK_PHONE
 from veilflow.treatments.generalise import GENERALISE
-from veilflow.treatments.interface import Context, Traits, Treatment, Unfit
+from veilflow.treatments.interface import Context, Make, Traits, Treatment, Unfit, type_name
 from veilflow.treatments.mask import KEEP_PREFIX, MASK
 from veilflow.treatments.remove import DROP, KEEP, NULL, REDACT
+from veilflow.treatments.structured import STRUCTURED
 from veilflow.treatments.token import TOKEN
+from veilflow.treatments.when import WHEN
 
-__all__ = ["TREATMENTS", "Context", "Traits", "Treatment", "Unfit", "key_uses", "make_step", "parameter_name"]
+__all__ = [
+    "TREATMENTS",
+    "Context",
+    "Traits",
+    "Treatment",
+    "Unfit",
+    "every_step",
+    "key_uses",
+    "make_step",
+    "parameter_name",
+    "type_name",
+]
 
 TREATMENTS: dict[str, Treatment] = {
     "keep": KEEP,
@@ -34,6 +47,8 @@ TREATMENTS: dict[str, Treatment] = {
     "token": TOKEN,
     "generalise": GENERALISE,
     "keep_prefix": KEEP_PREFIX,
+    "when": WHEN,
+    "structured": STRUCTURED,
 }
 
 
@@ -44,7 +59,7 @@ def make_step(name: str, raw: Mapping[str, Any], place: Place) -> Step:
         hint = (f"did you mean {near[0]}? " if near else "") + "there are: " + ", ".join(sorted(TREATMENTS))
         raise VeilError("VEIL205", f'there is no treatment "{name}"', hint, place)
     kind = TREATMENTS[name].parameters
-    known = {parameter_name(field.name): field for field in fields(kind)}
+    known = {parameter_name(field.name): field for field in fields(kind) if field.init}
     for key in raw:
         if key not in known:
             near = get_close_matches(str(key), known, n=1)
@@ -56,10 +71,23 @@ def make_step(name: str, raw: Mapping[str, Any], place: Place) -> Step:
         raise VeilError(
             "VEIL205", f"the treatment {name} needs {', '.join(missing)}", f"write {name}: {{{missing[0]}: …}}", place
         )
+    written = {known[key].name: value for key, value in raw.items()}
+    parse = TREATMENTS[name].parse
     try:
-        return Step(name, kind(**{known[key].name: value for key, value in raw.items()}))
+        return Step(name, kind(**written) if parse is None else parse(written, _maker(place)))
     except ValueError as error:
         raise VeilError("VEIL205", f"the treatment {name}: {error}", "see the reference of treatments", place) from None
+
+
+def _maker(place: Place) -> Make:
+    return lambda name, raw: make_step(name, raw, place)
+
+
+def every_step(steps: Iterable[Step]) -> Iterator[Step]:
+    """The steps and those inside them."""
+    for step in steps:
+        yield step
+        yield from every_step(TREATMENTS[step.treatment].steps(step.parameters))
 
 
 def key_uses(steps: Iterable[Step]) -> tuple[str, ...]:

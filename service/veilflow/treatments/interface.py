@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
-from veilflow.model import DerivedKey
+from veilflow.model import DerivedKey, Step
 
 ALL = frozenset({"text", "integer", "decimal", "float", "boolean", "date", "timestamp", "binary", "json"})
 TEXT_ONLY = frozenset({"text"})
@@ -23,7 +23,8 @@ class Context:
 
     ``keys`` are those of the column's domain, by use. ``columns`` are the columns that the step's ``reads`` names, cast
     to their types and untreated. ``positions`` are the rows' places in the source, from 0. ``run_id`` and ``as_of``
-    (the plan's date) stand for the randomness and the clock that a treatment does not have.
+    (the plan's date) stand for the randomness and the clock that a treatment does not have. ``classification`` is the
+    column's class.
     """
 
     keys: Mapping[str, DerivedKey] = field(default_factory=dict)
@@ -31,12 +32,21 @@ class Context:
     positions: Rows | None = field(default=None, repr=False)
     run_id: str = ""
     as_of: date | None = None
+    classification: str | None = None
 
     def key(self, use: str) -> DerivedKey:
         """The derived key of a use. ValueError if the plan derived none."""
         if use not in self.keys:
             raise ValueError(f"a key for {use} is needed")
         return self.keys[use]
+
+    def take(self, rows: Rows) -> Context:
+        """The context of some of the rows, by their indices; one may come several times."""
+        return replace(
+            self,
+            columns={name: column.take(pa.array(rows)) for name, column in self.columns.items()},
+            positions=None if self.positions is None else self.positions[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +72,12 @@ class Traits:
     linkable: bool = False
 
 
-def _nothing(_parameters: Any) -> tuple[str, ...]:
+def _nothing(_parameters: Any) -> tuple[Any, ...]:
     return ()
+
+
+#: Makes a step of a treatment's name and its raw parameters; raises VeilError.
+Make = Callable[[str, Mapping[str, Any]], Step]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +88,11 @@ class Treatment:
     a parameter does not fit the type); ``apply`` keeps length and order, null stays null. ``uses`` names the uses of
     keys that a step needs, ``reads`` the other columns that it reads, ``unfit`` finds the rows that ``apply`` does not
     take: they are null when it is called. ``parameters`` raises ValueError, without the value of any data, for what is
-    out of range.
+    out of range; its fields that have no ``repr`` stand in no plan, report or message.
+
+    ``parse`` makes the parameters of what a policy says where a field is more than a plain value, steps inside a step
+    for one, which ``steps`` then names. ``fits`` raises TypeError where a column that is read has a type that does not
+    fit. ``dated`` says that the output depends on the plan's date.
     """
 
     name: str
@@ -87,6 +105,10 @@ class Treatment:
     uses: Callable[[Any], tuple[str, ...]] = _nothing
     reads: Callable[[Any], tuple[str, ...]] = _nothing
     unfit: Callable[[pa.Array, Any, Context], tuple[Unfit, ...]] | None = None
+    parse: Callable[[Mapping[str, Any], Make], Any] | None = None
+    steps: Callable[[Any], tuple[Step, ...]] = _nothing
+    fits: Callable[[Any, Mapping[str, pa.DataType]], None] | None = None
+    dated: bool = False
 
 
 def always(*names: str) -> Callable[[Any], tuple[str, ...]]:
@@ -97,6 +119,18 @@ def always(*names: str) -> Callable[[Any], tuple[str, ...]]:
 @dataclass(frozen=True, slots=True)
 class NoParameters:
     """Of treatments that take none."""
+
+
+_NAMES_OF_TYPES: tuple[tuple[Callable[[pa.DataType], bool], str], ...] = (
+    (pa.types.is_string, "text"), (pa.types.is_integer, "integer"), (pa.types.is_decimal, "decimal"),
+    (pa.types.is_floating, "float"), (pa.types.is_boolean, "boolean"), (pa.types.is_date, "date"),
+    (pa.types.is_timestamp, "timestamp"), (pa.types.is_binary, "binary"),
+)  # fmt: skip
+
+
+def type_name(kind: pa.DataType, otherwise: str) -> str:
+    """The name under which ``takes`` knows an Arrow type."""
+    return next((found for test, found in _NAMES_OF_TYPES if test(kind)), otherwise)
 
 
 def same_type(kind: pa.DataType, _parameters: object) -> pa.DataType:
@@ -111,6 +145,12 @@ def whole(name: str, value: object, least: int, most: int) -> None:
     """Raise ValueError unless ``value`` is an int from ``least`` to ``most``."""
     if type(value) is not int or not least <= value <= most:
         raise ValueError(f"{name} must be a whole number from {least} to {most}")
+
+
+def one_of(name: str, value: object, *options: str) -> None:
+    """Raise ValueError unless ``value`` is one of the options."""
+    if value not in options:
+        raise ValueError(f"{name} must be one of " + ", ".join(options))
 
 
 def text(name: str, value: object) -> None:
