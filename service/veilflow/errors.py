@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from veilflow.redaction import redact
+
 EXIT_STATUS = {
     1: "failed: a defect, a full disk, a statement that the database refused",
     2: "usage, configuration or input that cannot be read",
@@ -41,6 +43,8 @@ class VeilError(Exception):
     """One problem. ``hint`` is not optional: a person reads it and knows the next step."""
 
     def __init__(self, code: str, problem: str, hint: str, place: Place | None = None) -> None:
+        # The texts are our own; should one quote what a library said, an opened secret is taken out of it here.
+        problem, hint = redact(problem), redact(hint)
         super().__init__(problem)
         self.code, self.problem, self.hint, self.place = code, problem, hint, place
 
@@ -177,7 +181,18 @@ CODES: dict[str, Code] = {
     "VEIL214": Code("The target cannot be used", "The target's kind, path or connection is not usable as configured."),
     "VEIL220": Code("Unknown secret or store", "`secrets/names.yaml` has no such name."),
     "VEIL221": Code("A secret is missing", "The store was reached and has no such secret."),
-    "VEIL222": Code("A secret is empty or malformed", "The store holds an empty value, or the key ring is not one."),
+    "VEIL222": Code(
+        "A secret is empty, too short or malformed",
+        "The store holds an empty value, the key ring is not one, or the value has fewer than 8 characters: redacting it from logs would blank ordinary text, so it is refused unless `unsafe_short` gives a reason.",
+    ),
+    "VEIL223": Code(
+        "A secret stands in a file of the project",
+        "A text has the form of a known kind of credential, or is a URL with a password. Files of a project name places of secrets, never values. Take it out, put it into a store, and change it: whoever read the file knows it. The value is not shown.",
+    ),
+    "VEIL224": Code(
+        "The store cannot be written from here",
+        "This kind of store, or the right that was given, is read-only. The hint lists the steps to take by hand.",
+    ),
     # 3xx: refused
     "VEIL301": Code(
         "A column that no rule covers",
@@ -219,6 +234,10 @@ CODES: dict[str, Code] = {
         "A value that its treatment does not take",
         "Some treatments take only some values: format-preserving encryption, for one, only those of its alphabet and of enough length. The policy says `refuse` for the others; it can also hold such rows back.",
     ),
+    "VEIL315": Code(
+        "A key version that cannot be used",
+        "The key ring does not have the version, or it is retired or destroyed. Retired keys open what is there and make no new pseudonyms; destroyed keys are gone.",
+    ),
     # 4xx: out of reach
     "VEIL401": Code("The database is out of reach", "No connection could be made, or it was lost."),
     "VEIL402": Code("The database rejected the credential", "User, password or permission was rejected."),
@@ -227,6 +246,10 @@ CODES: dict[str, Code] = {
         "`PREFECT_API_URL` is set and nothing answers there, or it wants other credentials.",
     ),
     "VEIL404": Code("A secret store is out of reach", "The store did not answer."),
+    "VEIL405": Code(
+        "A secret was changed by somebody else meanwhile",
+        "Between reading it and writing it another process wrote it. Nothing was overwritten; run the command again.",
+    ),
     # 5xx: the books do not balance
     "VEIL501": Code(
         "Read is not loaded + quarantined + filtered", "The counts of the run do not add up. Nothing was published."

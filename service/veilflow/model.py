@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import hmac
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from veilflow.errors import Place
+from veilflow.redaction import remember
 
 Classification = Literal["direct_identifier", "quasi_identifier", "sensitive", "free_text", "non_personal"]
 CLASSIFICATIONS: tuple[str, ...] = (
@@ -324,15 +326,26 @@ class DerivedKey:
 
 
 class Secret:
-    """An opened secret. Prints as dots; ``reveal()`` is the one visible call that gives the value."""
+    """An opened secret. Prints as dots; ``reveal()`` is the one visible call that gives the value.
 
-    __slots__ = ("__value",)
+    Making one makes ``redaction`` look for its value. It cannot be pickled, serialised as JSON or hashed, so that no
+    cache keeps it; a copy is the same object; ``len`` tells its length in characters; ``==`` takes the same time
+    wherever two values differ.
+    """
+
+    __slots__ = ("__reveal",)
+    __reveal: Callable[[], str]
 
     def __init__(self, value: str) -> None:
-        self.__value = value
+        remember(value)
+        # In a closure: what lists an object's attributes finds a function.
+        object.__setattr__(self, "_Secret__reveal", lambda: value)
 
     def reveal(self) -> str:
-        return self.__value
+        return self.__reveal()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError("an opened secret does not change")
 
     def __repr__(self) -> str:
         return "Secret(••••)"
@@ -342,21 +355,78 @@ class Secret:
     def __format__(self, _spec: str) -> str:
         return repr(self)
 
+    def __len__(self) -> int:
+        return len(self.reveal())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        mine, theirs = (one.reveal().encode("utf-8", "surrogatepass") for one in (self, other))
+        return hmac.compare_digest(mine, theirs)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Secret:
+        return self
+
     def __reduce__(self) -> str:
-        raise TypeError("an opened secret is never pickled or copied")
+        raise TypeError("an opened secret is never pickled")
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRef:
+    """Where a secret lies in its store: a place, never a value. Which parts a store takes is its kind's own."""
+
+    path: str
+    field: str | None = None
+    engine: str | None = None
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A secret that a store gave, and what is known of it.
+
+    ``version`` is the store's name for this state of the value, ``seconds_to_live`` what is left of a lease, ``lease``
+    the SHA-256 of the lease's id (the id itself could revoke it, and stays in the store's object).
+    """
+
+    secret: Secret
+    version: str | None = None
+    seconds_to_live: float | None = None
+    lease: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFacts:
+    """What a store tells of a secret without opening it; ``changed`` is when its value was last written."""
+
+    changed: datetime | None = None
+    version: str | None = None
 
 
 class SecretStore(Protocol):
-    """A place that holds secrets. One file per kind under ``secret_stores/``."""
+    """A place that holds secrets. One file per kind under ``secret_stores/``; others join by an entry point.
 
-    def read(self, path: str, field: str | None) -> Secret:
-        """The value exactly as stored. VEIL221 if there is none, VEIL222 if empty, VEIL404 if out of reach."""
+    Every method raises only VeilError (PassingFault where a retry may help) and passes no library's text on:
+    VEIL220 for a part of ``ref`` that the kind does not take, VEIL404 if the store is out of reach.
+    """
 
-    def write(self, path: str, value: Secret) -> None:
-        """Create ``path``; never replaces what is there (VEIL220 if the kind is read-only)."""
+    def read(self, ref: SecretRef, /) -> Reading:
+        """The value exactly as stored. VEIL221 if there is none, VEIL222 if it is empty or not text."""
 
-    def exists(self, path: str) -> bool:
-        """Whether there is something at ``path``."""
+    def facts(self, ref: SecretRef, /) -> SecretFacts | None:
+        """What is known without opening it; None if there is nothing, or nothing that is kept (a dynamic secret)."""
+
+    def write(self, ref: SecretRef, value: Secret, /) -> None:
+        """Create it; VEIL220 if it is there, VEIL224 if it cannot be written from here."""
+
+    def replace(self, ref: SecretRef, old: Reading, value: Secret, /) -> None:
+        """Put ``value`` in the place of ``old``, whole or not at all; VEIL405 (a PassingFault) and no change if what
+        is stored is no longer ``old``, VEIL224 if it cannot be written from here."""
 
 
 # --- quarantine --------------------------------------------------------------------------

@@ -68,10 +68,10 @@ def _make_keyring(directory: Path, environment: str, output: Output) -> bool:
     with _embedded_prefect(directory, output) if kind == "prefect" else nullcontext() as server:
         _wait(server, output)
         store = open_store(kind, names.stores[secret.store].options, directory)
-        if store.exists(secret.path):
-            KeyRing.parse(store.read(secret.path, secret.field).reveal())
+        if store.facts(secret.ref) is not None:
+            KeyRing.parse(store.read(secret.ref).secret.reveal())
             return False
-        store.write(secret.path, Secret(KeyRing.generate(utc_now())))
+        store.write(secret.ref, Secret(KeyRing.generate(utc_now())))
         return True
 
 

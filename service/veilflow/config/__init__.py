@@ -6,12 +6,12 @@ in the loader of its file and give it a field in ``objects``.
 
 from veilflow.config.files import (
     find_project,
-    load_names,
     load_pipeline,
     load_policy,
     load_suite,
     pipeline_names,
 )
+from veilflow.config.names import load_names
 from veilflow.config.objects import (
     ConnectionConfig,
     ExpectationConfig,

@@ -1,4 +1,4 @@
-"""The loaders of each file of a project."""
+"""The loaders of pipelines, policies and suites."""
 
 from __future__ import annotations
 
@@ -8,22 +8,18 @@ from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 
 from veilflow.config.attached import with_files
+from veilflow.config.environments import overlay
 from veilflow.config.nodes import Mapping, Node, read_yaml
 from veilflow.config.objects import (
     CHUNK_ROWS,
-    ConnectionConfig,
     ExpectationConfig,
-    NamesConfig,
     PipelineConfig,
     PolicyConfig,
     RuleConfig,
-    SecretConfig,
-    StoreConfig,
     SuiteConfig,
 )
 from veilflow.errors import Place, VeilError, raise_all
@@ -89,109 +85,6 @@ def _column_name(written: str) -> str:
     return unicodedata.normalize("NFC", written).strip()
 
 
-# --- names of secrets --------------------------------------------------------------------
-
-
-def load_names(project: Path, environment: str) -> NamesConfig:
-    """``secrets/names.yaml`` with ``environments/<environment>.yaml`` laid over its stores and connections."""
-    problems: list[VeilError] = []
-    path = project / "secrets" / "names.yaml"
-    if not path.is_file():
-        raise VeilError(
-            "VEIL204", "the project has no secrets/names.yaml", "`veil init DIR` shows one; it names places of secrets"
-        )
-    root = Mapping(read_yaml(path, "secrets/names.yaml"), "secrets/names.yaml", problems)
-    root.version()
-    stores = _stores(root.sub("stores"))
-    secrets = _secrets(root.sub("secrets"))
-    connections = _connections(root.sub("connections"))
-    keyring = root.text("keyring")
-    root.end()
-    overlay = _overlay(project, environment, problems)
-    if overlay is not None:
-        stores |= _stores(overlay.sub("stores"))
-        connections |= _connections(overlay.sub("connections"))
-    names = NamesConfig(stores, secrets, connections, keyring)
-    problems += _dangling(names, root.place)
-    raise_all(problems)
-    return names
-
-
-def _overlay(project: Path, environment: str, problems: list[VeilError]) -> Mapping | None:
-    if not _NAME.fullmatch(environment):
-        raise VeilError(
-            "VEIL204", "the environment's name is not usable", "letters, digits, - and _: dev, staging, prod"
-        )
-    path = project / "environments" / f"{environment}.yaml"
-    if not path.is_file():
-        return None
-    shown = f"environments/{environment}.yaml"
-    overlay = Mapping(read_yaml(path, shown), shown, problems)
-    overlay.version()
-    for key in ("stores", "connections", "limits"):
-        overlay.node(key)
-    overlay.end()
-    return overlay
-
-
-def _stores(found: Mapping | None) -> dict[str, StoreConfig]:
-    stores = {}
-    for name, node in found.items() if found else ():
-        store = Mapping(node, f"stores.{name}", found._problems if found else [])
-        kind = store.choice("kind", ("prefect", "env", "file"), required=True)
-        options = {key: value.plain for key, value in store.items() if key != "kind"}
-        stores[name] = StoreConfig(kind or "", options)
-    return stores
-
-
-def _secrets(found: Mapping | None) -> dict[str, SecretConfig]:
-    secrets = {}
-    for name, node in found.items() if found else ():
-        secret = Mapping(node, f"secrets.{name}", found._problems if found else [])
-        store, path = secret.text("store", "", required=True), secret.text("path", "", required=True)
-        secrets[name] = SecretConfig(store, path, secret.text("field"))
-        secret.end()
-    return secrets
-
-
-def _connections(found: Mapping | None) -> dict[str, ConnectionConfig]:
-    connections = {}
-    for name, node in found.items() if found else ():
-        connection = Mapping(node, f"connections.{name}", found._problems if found else [])
-        url = connection.text("url", "", required=True)
-        try:
-            has_password = urlsplit(url).password is not None or "password=" in url.lower()
-        except ValueError:
-            has_password = False
-            connection.wrong(node, "is not a URL", "url", "for example postgresql://db.example/warehouse")
-        if has_password:
-            connection.wrong(
-                node, "holds a password", "url", "take it out, change it, and name it as a secret: `credential: NAME`"
-            )
-        connections[name] = ConnectionConfig(url, connection.text("credential"))
-        connection.end()
-    return connections
-
-
-def _dangling(names: NamesConfig, place: Place) -> list[VeilError]:
-    problems = []
-
-    def missing(what: str, name: str, there: Any) -> None:
-        near = get_close_matches(name, there, n=1)
-        hint = (f"did you mean {near[0]}? " if near else "") + "there are: " + (", ".join(sorted(there)) or "none")
-        problems.append(VeilError("VEIL220", f'secrets/names.yaml: {what} "{name}" is not there', hint, place))
-
-    for secret in names.secrets.values():
-        if secret.store and secret.store not in names.stores:
-            missing("the store", secret.store, names.stores)
-    for connection in names.connections.values():
-        if connection.credential is not None and connection.credential not in names.secrets:
-            missing("the credential", connection.credential, names.secrets)
-    if names.keyring is not None and names.keyring not in names.secrets:
-        missing("the key ring", names.keyring, names.secrets)
-    return problems
-
-
 # --- pipelines ---------------------------------------------------------------------------
 
 
@@ -210,8 +103,8 @@ def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
     target = _target(root.sub("target", required=True), project, name, shown)
     limits = root.sub("limits")
     max_quarantined, timeout_seconds = _limits(limits)
-    overlay = _overlay(project, environment, problems)
-    if overlay is not None and (over := overlay.sub("limits")) is not None:
+    laid_over = overlay(project, environment, problems)
+    if laid_over is not None and (over := laid_over.sub("limits")) is not None:
         stricter, sooner = _limits(over)
         max_quarantined, timeout_seconds = stricter or max_quarantined, sooner or timeout_seconds
     chunk_rows = root.take("chunk_rows", int, "a whole number of rows", CHUNK_ROWS)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from veilflow.errors import Place
-from veilflow.model import FilterPlan, Limit, SourceConfig, TargetConfig
+from veilflow.model import FilterPlan, Limit, SecretRef, SourceConfig, TargetConfig
 
 #: Rows of a chunk where the pipeline names no number. Measured with a million rows of ten columns: 50,000 take 60 to
 #: 90 MB more and no less time, 12,500 a fifth more time where a suite checks them.
@@ -77,15 +77,24 @@ class SuiteConfig:
 
 @dataclass(frozen=True, slots=True)
 class StoreConfig:
+    """A place that holds secrets. Which options there are is the kind's own."""
+
     kind: str
     options: Mapping[str, Any]
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SecretConfig:
+    """Where one secret lies, and who answers for it. ``unsafe_short`` is the reason why it may be shorter than 8
+    characters."""
+
     store: str
-    path: str
-    field: str | None
+    ref: SecretRef
+    owner: str | None = None
+    rotate_after: timedelta | None = None
+    unsafe_short: str | None = None
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)

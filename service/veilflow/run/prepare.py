@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit, urlunsplit
+from typing import TypeVar
 
 from veilflow.checks import open_checker
 from veilflow.config import (
@@ -22,10 +20,10 @@ from veilflow.config import (
 )
 from veilflow.errors import VeilError, raise_all
 from veilflow.keys import KeyRing, age_identity, digest
-from veilflow.model import DerivedKey, Plan, Secret, Source, SourceConfig, SourceSchema, Target
+from veilflow.model import DerivedKey, Plan, Source, SourceConfig, SourceSchema, Target
 from veilflow.plan import Decision, decide
 from veilflow.run.chunk import Work
-from veilflow.secret_stores import open_store
+from veilflow.run.secrets import check_kinds, connection_url, read_secret
 from veilflow.sources import open_source
 from veilflow.state import today
 from veilflow.targets import open_target
@@ -150,7 +148,7 @@ def _load(
             problems.append(error)
             return None
 
-    names = collect(lambda: load_names(project, environment))
+    names = collect(lambda: check_kinds(load_names(project, environment)))
     pipeline = collect(lambda: load_pipeline(project, name, environment))
     policy = suite = None
     if pipeline is not None:
@@ -168,25 +166,6 @@ def _with_expected(source: SourceConfig, policy: PolicyConfig) -> SourceConfig:
     return replace(source, expected=tuple(dict.fromkeys([*policy.columns, *source.types])))
 
 
-# --- secrets -----------------------------------------------------------------------------
-
-
-def read_secret(project: Path, names: NamesConfig, name: str | None) -> Secret:
-    """Open a secret by its name in ``secrets/names.yaml``; there is no second place to look."""
-    if name is None or name not in names.secrets:
-        raise VeilError(
-            "VEIL220", "the project names no key ring" if name is None else f'there is no secret named "{name}"',
-            "add it to secrets/names.yaml; it has: " + (", ".join(sorted(names.secrets)) or "none"),
-        )  # fmt: skip
-    secret = names.secrets[name]
-    store = names.stores[secret.store]
-    try:
-        return open_store(store.kind, store.options, project).read(secret.path, secret.field)
-    except VeilError as error:
-        hint = error.hint if error.code != "VEIL221" else f"{error.hint}; `veil init` makes the key ring"
-        raise type(error)(error.code, f'secret "{name}": {error.problem}', hint, error.place) from None
-
-
 def _target(project: Path, pipeline: PipelineConfig, names: NamesConfig, plan: Plan) -> Target:
     config = pipeline.target
     return open_target(
@@ -195,30 +174,6 @@ def _target(project: Path, pipeline: PipelineConfig, names: NamesConfig, plan: P
         mode=config.mode,
         schema=plan.output_schema,
         path=config.path,
-        url=None if config.connection is None else _connection_url(project, names, config.connection),
+        url=None if config.connection is None else connection_url(project, names, config.connection),
         lock_directory=project / ".veil" / "locks",
     )
-
-
-def _connection_url(project: Path, names: NamesConfig, name: str) -> Secret:
-    """The connection's URL with its credential: JSON with username and password, or the bare password."""
-    connection = names.connections[name]
-    if connection.credential is None:
-        return Secret(connection.url)
-    user, password = _login(read_secret(project, names, connection.credential).reveal())
-    parts = urlsplit(connection.url)
-    user = user or parts.username
-    host = parts.netloc.rpartition("@")[2]
-    login = quote(user or "", safe="") + ":" + quote(password, safe="")
-    return Secret(urlunsplit(parts._replace(netloc=f"{login}@{host}")))
-
-
-def _login(value: str) -> tuple[str | None, str]:
-    try:
-        document: Any = json.loads(value)
-    except ValueError:
-        return None, value
-    if isinstance(document, dict) and isinstance(document.get("password"), str):
-        user = document.get("username")
-        return (user if isinstance(user, str) else None), document["password"]
-    return None, value

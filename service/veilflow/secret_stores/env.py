@@ -5,35 +5,38 @@ from __future__ import annotations
 import os
 
 from veilflow.errors import VeilError
-from veilflow.model import Secret
+from veilflow.model import Reading, Secret, SecretFacts, SecretRef
+from veilflow.secret_stores.parts import only
 
 
 class EnvStore:
     """The process's environment, as it is when a secret is read."""
 
-    def read(self, path: str, field: str | None) -> Secret:
-        """The variable's value, unchanged. VEIL221 if it is not set, VEIL222 if it is empty or ``field`` is given."""
-        if field is not None:
-            raise VeilError(
-                "VEIL222",
-                f"the environment variable {path} has no field {field}",
-                "remove `field` in secrets/names.yaml",
-            )
-        value = os.environ.get(path)
+    def read(self, ref: SecretRef) -> Reading:
+        """The variable's value, unchanged. VEIL221 if it is not set, VEIL222 if it is empty."""
+        only("env", ref)
+        value = os.environ.get(ref.path)
         if value is None:
-            raise VeilError("VEIL221", f"the environment variable {path} is not set", f"set {path} and run again")
+            raise VeilError(
+                "VEIL221", f"the environment variable {ref.path} is not set", f"set {ref.path} and run again"
+            )
         if not value:
-            raise VeilError("VEIL222", f"the environment variable {path} is empty", f"set {path} to the secret")
-        return Secret(value)
+            raise VeilError("VEIL222", f"the environment variable {ref.path} is empty", f"set {ref.path} to the secret")
+        return Reading(Secret(value))
 
-    def write(self, path: str, value: Secret) -> None:
-        """Refused: what is set here would be gone with this process. VEIL220."""
+    def facts(self, ref: SecretRef) -> SecretFacts | None:
+        """Nothing is known but that it is there."""
+        only("env", ref)
+        return SecretFacts() if ref.path in os.environ else None
+
+    def write(self, ref: SecretRef, value: Secret) -> None:
+        """Refused: what is set here would be gone with this process. VEIL224."""
         raise VeilError(
-            "VEIL220",
-            f"the environment cannot keep a secret under {path}",
-            "set the variable yourself, or use a store of kind prefect or file in secrets/names.yaml",
+            "VEIL224",
+            f"the environment cannot keep a secret under {ref.path}",
+            "set the variable where this process is started, or use a store of kind prefect, file or vault",
         )
 
-    def exists(self, path: str) -> bool:
-        """Whether the variable is set."""
-        return path in os.environ
+    def replace(self, ref: SecretRef, old: Reading, value: Secret) -> None:
+        """Refused like ``write``."""
+        self.write(ref, value)
