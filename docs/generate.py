@@ -6,7 +6,7 @@ import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
 
-from veilflow.checks import ROW_EXPECTATIONS
+from veilflow.checks import COMPILED_EXPECTATIONS, ROW_EXPECTATIONS
 from veilflow.errors import CODES, EXIT_STATUS
 from veilflow.treatments import TREATMENTS, parameter_name
 
@@ -44,10 +44,13 @@ def expectations() -> str:
     lines = [
         "# Row expectations",
         "",
-        "Of Great Expectations 1.x, judged on every row; other types are refused by the plan.",
+        "Of Great Expectations 1.x, judged on every row; other types are refused by the plan. Those marked compiled run as",
+        "Arrow kernels with the same verdicts; `veil plan` shows each check's engine.",
         "",
     ]
-    lines += [f"- `{name}`" for name in sorted(ROW_EXPECTATIONS)]
+    lines += [
+        f"- `{name}`{' (compiled)' if name in COMPILED_EXPECTATIONS else ''}" for name in sorted(ROW_EXPECTATIONS)
+    ]
     return "\n".join([*lines, ""])
 
 

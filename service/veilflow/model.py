@@ -215,7 +215,8 @@ class CheckPlan:
     mostly: float
     title: str
     place: Place
-    engine: str = "great_expectations"
+    #: Who judges it: ``compiled`` (Arrow kernels) or ``great_expectations``.
+    engine: str = "compiled"
 
     @property
     def column(self) -> str:

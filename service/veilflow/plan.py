@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from veilflow.checks import comparable_arguments, plan_check
+from veilflow.checks import fit_check, plan_check
 from veilflow.config import NamesConfig, PipelineConfig, PolicyConfig, RuleConfig, SuiteConfig
 from veilflow.errors import WORST_FIRST, Place, VeilError
 from veilflow.keys import KEY_DOMAIN
@@ -244,13 +244,13 @@ def _checks(suite: SuiteConfig | None, schema: SourceSchema, errors: list[VeilEr
     types = {column.name: column.type for column in schema.columns}
     for expectation in suite.expectations if suite else ():
         try:
-            check = plan_check(expectation.raw, expectation.place)
-            checks.append(check)
+            check = plan_check(expectation.raw, expectation.place, suite.meta if suite else None)
             missing = [column for column in check.columns if column not in types]
             for column in missing:
                 _present(column, list(types), "an expectation names the column", check.place, errors)
             if not missing:
-                comparable_arguments(check, tuple(types[column] for column in check.columns))
+                check = fit_check(check, [types[column] for column in check.columns])
+            checks.append(check)
         except VeilError as error:
             errors.extend(error.parts)
     return tuple(checks)

@@ -6,15 +6,21 @@ sides (a Decimal and the double of the same digits differ), so a comparison hold
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 
+from veilflow.checks.compiled import build_test
+from veilflow.checks.patterns import parse_pattern
 from veilflow.errors import VeilError
 from veilflow.model import CheckPlan, ColumnType
+
+#: The names of the two engines, as plan and results tell them.
+COMPILED, GREAT_EXPECTATIONS = "compiled", "great_expectations"
 
 _WANTED = {"integer": "numbers", "decimal": "numbers", "float": "numbers", "boolean": "booleans"} | {
     "date": "ISO 8601 dates",
@@ -22,19 +28,33 @@ _WANTED = {"integer": "numbers", "decimal": "numbers", "float": "numbers", "bool
 }
 
 
-def comparable_arguments(check: CheckPlan, types: tuple[ColumnType, ...]) -> dict[str, Any]:
-    """The check's arguments with every set, pair and bound in the form of its column; ``types`` in the order of
-    its columns. VEIL207 for one that does not fit, whose text says what is wanted."""
+def fit_check(check: CheckPlan, types: Sequence[ColumnType]) -> CheckPlan:
+    """The check with the engine that judges it: compiled wherever that gives the same verdicts, unless the suite
+    forces Great Expectations. VEIL207 where it does not fit its columns' types; the text says what is wanted."""
     try:
-        if check.type == "expect_column_values_to_be_between":
-            return _bounds(check.arguments, types[0])
-        _try_patterns(check.arguments)
-        return _sets(check.arguments, types)
+        arguments = _arguments(check, tuple(types))
+        if check.engine == GREAT_EXPECTATIONS:
+            _try_patterns(check.arguments)
+            return check
+        compiled = build_test(check.type, arguments, types) is not None
     except ValueError as error:
         raise VeilError(
             "VEIL207", f"{check.type} does not fit {check.column}: {error}",
             "change the expectation, or declare the column's type under `columns:` in the pipeline", check.place,
         ) from None  # fmt: skip
+    return check if compiled else replace(check, engine=GREAT_EXPECTATIONS)
+
+
+def comparable_arguments(check: CheckPlan, types: Sequence[ColumnType]) -> dict[str, Any]:
+    """The arguments of a check that fits, with every set, pair and bound in the form of its column; ``types`` in the
+    order of its columns."""
+    return _arguments(check, tuple(types))
+
+
+def _arguments(check: CheckPlan, types: tuple[ColumnType, ...]) -> dict[str, Any]:
+    if check.type == "expect_column_values_to_be_between":
+        return _bounds(check.arguments, types[0])
+    return _sets(check.arguments, types)
 
 
 def _sets(arguments: Mapping[str, Any], types: tuple[ColumnType, ...]) -> dict[str, Any]:
@@ -51,13 +71,15 @@ def _sets(arguments: Mapping[str, Any], types: tuple[ColumnType, ...]) -> dict[s
 
 def _try_patterns(arguments: Mapping[str, Any]) -> None:
     """ValueError for a pattern that ``re`` compiles and pandas' own engine (RE2, through Arrow) does not:
-    possessive and atomic groups, comments, repetitions above 1,000. Else it would fail on the first chunk."""
+    possessive and atomic groups, comments, repetitions above 1,000. Else it would fail on the first chunk. One that
+    pandas gives to ``re`` must be safe there."""
     patterns = (*arguments.get("regex_list", ()), *([arguments["regex"]] if "regex" in arguments else ()))
     if not patterns:
         return
     import pandas as pd  # only who has patterns waits for it
 
     for pattern in patterns:
+        parse_pattern(pattern)
         try:
             pd.Series(["a"], dtype="str").str.contains(pattern)
         except Exception:  # noqa: BLE001  # whatever the engine raises, it does not take the pattern
@@ -65,14 +87,16 @@ def _try_patterns(arguments: Mapping[str, Any]) -> None:
 
 
 def _bounds(arguments: Mapping[str, Any], kind: ColumnType) -> dict[str, Any]:
-    """The arguments of a range. Great Expectations parses a datetime into a date, but not its ISO text."""
+    """The arguments of a range, in order."""
     if kind.name not in _WANTED or kind.name == "boolean":
         raise ValueError(f"a range needs a column of numbers, dates or timestamps, and this one is {kind.name}")
     found = dict(arguments)
     for name in ("min_value", "max_value"):
         if name in found:
-            bound = _as(found[name], kind)
-            found[name] = bound.isoformat() if isinstance(bound, datetime) else bound
+            found[name] = _as(found[name], kind)
+    low, high = found.get("min_value"), found.get("max_value")
+    if low is not None and high is not None and low > high:
+        raise ValueError("min_value is above max_value")
     return found
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -18,16 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from veilflow.checks.catalogue import ROW_EXPECTATIONS
-from veilflow.checks.comparison import comparable_arguments
+from veilflow.checks.cells import cells, form_of, unjudged
 from veilflow.checks.great_expectations_import import import_great_expectations
 from veilflow.errors import VeilError
 from veilflow.model import TEXT, CheckOutcome, CheckPlan, Chunk, SourceColumn
 
-#: Column name of the text form of a column, beside its typed form.
-_TEXT = "{}\x1ftext"
-_NULL_CHECKS = ("expect_column_values_to_not_be_null", "expect_column_values_to_be_null")
-_IGNORE_ALL = ("both_values_are_missing", "all_values_are_missing")
-_IGNORE_ANY = ("either_value_is_missing", "any_value_is_missing")
+#: Column name of another form of a column, beside its typed form.
+_FORM = "{}\x1f{}"
 #: The key in an expectation's meta that holds the number of its check.
 _NUMBER = "veilflow_check"
 _COMPLETE = {"result_format": "COMPLETE", "exclude_unexpected_values": True}
@@ -45,24 +43,21 @@ class _Built:
 class GreatExpectationsChecker:
     """Judges chunks by a plan's checks."""
 
-    def __init__(self, checks: Sequence[CheckPlan], columns: Sequence[SourceColumn]) -> None:
-        self._checks = tuple(checks)
+    def __init__(
+        self, checks: Mapping[int, tuple[CheckPlan, Mapping[str, Any]]], columns: Sequence[SourceColumn]
+    ) -> None:
+        """``checks`` by their number in the plan, each with its arguments in the form of its columns."""
+        self._checks = {number: check for number, (check, _) in checks.items()}
+        self._arguments = {number: _for_great_expectations(arguments) for number, (_, arguments) in checks.items()}
         _silence()
         self._types = {column.name: column.type for column in columns}
-        self._arguments = tuple(
-            comparable_arguments(check, tuple(self._types.get(column, TEXT) for column in check.columns))
-            for check in self._checks
-        )
         self._local = threading.local()
 
-    def check(self, chunk: Chunk) -> tuple[CheckOutcome, ...]:
-        """See ``model.Checker``. VEIL105 where Great Expectations fails on a check; its text is not passed on."""
-        if chunk.raw.num_rows == 0 or not self._checks:
-            none = np.array([], dtype=np.int64)
-            return tuple(CheckOutcome(number, 0, none) for number in range(len(self._checks)))
+    def judge(self, chunk: Chunk) -> list[CheckOutcome]:
+        """Every check on a chunk with rows. VEIL105 where Great Expectations fails on one; its text is not passed on."""
         frame = self._frame(chunk)
         answers = self._answers(frame)
-        return tuple(self._outcome(number, answers.get(number), frame) for number in range(len(self._checks)))
+        return [self._outcome(number, answers.get(number), chunk) for number in self._checks]
 
     def _answers(self, frame: pd.DataFrame) -> dict[int, Any]:
         """Great Expectations' result of each check, by its number. All checks go in one pass with row indices:
@@ -83,7 +78,7 @@ class GreatExpectationsChecker:
                 "look for an expectation that does not fit its column's type",
             ) from None  # fmt: skip
 
-    def _outcome(self, number: int, answer: Any, frame: pd.DataFrame) -> CheckOutcome:
+    def _outcome(self, number: int, answer: Any, chunk: Chunk) -> CheckOutcome:
         """An expectation that Great Expectations left out, or that raised, is an error and never a pass."""
         check = self._checks[number]
         failed = None if answer is None or _raised(answer.exception_info) else _failed(answer)
@@ -92,36 +87,25 @@ class GreatExpectationsChecker:
                 "VEIL105", f"Great Expectations could not judge {check.type} on {check.column}",
                 "the expectation does not fit the column's type; compare text with text and numbers with numbers", check.place,
             )  # fmt: skip
-        return CheckOutcome(number, len(frame) - self._unjudged(check, frame), failed)
-
-    def _unjudged(self, check: CheckPlan, frame: pd.DataFrame) -> int:
-        """Rows that the check leaves out: nulls, except for the null checks themselves; of pairs, those that
-        ``ignore_row_if`` says (Great Expectations' default: all are missing)."""
-        if check.type in _NULL_CHECKS:
-            return 0
-        missing = [frame[self._frame_column(check, column)].isna().to_numpy() for column in check.columns]
-        if len(missing) == 1:
-            return int(missing[0].sum())
-        rule = check.arguments.get("ignore_row_if", _IGNORE_ALL[0])
-        if rule in _IGNORE_ALL:
-            return int(np.logical_and.reduce(missing).sum())
-        return int(np.logical_or.reduce(missing).sum()) if rule in _IGNORE_ANY else 0
+        left_out = unjudged(check, [cells(chunk, column, self._form(check, column)) for column in check.columns])
+        return CheckOutcome(number, chunk.raw.num_rows - (left_out.true_count if left_out is not None else 0), failed)
 
     def _frame(self, chunk: Chunk) -> pd.DataFrame:
-        """Only the columns that a check names, typed or as text."""
+        """Only the columns that a check names, in the forms in which checks read them."""
         columns: dict[str, pd.Series[Any]] = {}
-        for check in self._checks:
+        for check in self._checks.values():
             for column in check.columns:
                 name = self._frame_column(check, column)
                 if name not in columns:
-                    text = _reads_text(check)
-                    columns[name] = _series(_as_text(chunk.raw.column(column)) if text else chunk.values.column(column))
+                    columns[name] = _series(cells(chunk, column, self._form(check, column)))
         return pd.DataFrame(columns)
 
+    def _form(self, check: CheckPlan, column: str) -> str:
+        return form_of(check, self._types.get(column, TEXT))
+
     def _frame_column(self, check: CheckPlan, column: str) -> str:
-        """A text column has one form; of others, expectations about text read the text as it came."""
-        reads_text = _reads_text(check) and self._types.get(column, TEXT).name != "text"
-        return _TEXT.format(column) if reads_text else column
+        form = self._form(check, column)
+        return column if form == "values" else _FORM.format(column, form)
 
     def _built(self) -> _Built:
         built = getattr(self._local, "built", None)
@@ -137,7 +121,7 @@ class GreatExpectationsChecker:
         context.variables.progress_bars = {"globally": False}
         asset = context.data_sources.add_pandas("chunks").add_dataframe_asset("chunk")
         expectations = []
-        for number, check in enumerate(self._checks):
+        for number, check in self._checks.items():
             spec = ROW_EXPECTATIONS[check.type]
             names = [self._frame_column(check, column) for column in check.columns]
             together = spec.columns == ("column_list",)
@@ -159,8 +143,6 @@ def _series(values: pa.Array) -> pd.Series[Any]:
     """A column for Great Expectations; the rows and their order stay."""
     if pa.types.is_date(values.type):
         values = values.cast(pa.timestamp("s"))
-    elif pa.types.is_decimal(values.type):
-        values = values.cast(pa.float64())
     elif pa.types.is_integer(values.type) and values.null_count and not _small(values):
         return pd.Series(values.to_pandas(integer_object_nulls=True))
     return pd.Series(values.to_pandas())
@@ -173,13 +155,12 @@ def _small(values: pa.Array) -> bool:
     return low is None or (low > -_EXACT_IN_DOUBLE and high < _EXACT_IN_DOUBLE)
 
 
-def _as_text(values: pa.Array) -> pa.Array:
-    return values if pa.types.is_string(values.type) else values.cast(pa.string())
-
-
-def _reads_text(check: CheckPlan) -> bool:
-    """Null checks read the cell as it came too: one that does not fit its type is not missing."""
-    return ROW_EXPECTATIONS[check.type].reads_text or check.type in _NULL_CHECKS
+def _for_great_expectations(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Bounds as it takes them: it turns a datetime into a date, but reads its ISO text whole."""
+    return {
+        name: value.isoformat() if isinstance(value, datetime) and name in ("min_value", "max_value") else value
+        for name, value in arguments.items()
+    }
 
 
 def _failed(answer: Any) -> np.ndarray[Any, np.dtype[np.int64]] | None:

@@ -17,12 +17,14 @@ _KEYS = (
     "type", "kwargs", "meta", "severity", "notes", "description", "id", "rendered_content",
     "expectation_context",
 )  # fmt: skip
+#: What an expectation's ``meta.veilflow`` may say.
+_META = ("title", "engine")
 _CONDITIONS = ("row_condition", "condition_parser")
 _SHOWN = 60
 
 
-def plan_check(raw: Mapping[str, Any], place: Place) -> CheckPlan:
-    """A check from one entry of a suite's ``expectations``.
+def plan_check(raw: Mapping[str, Any], place: Place, suite: Mapping[str, Any] | None = None) -> CheckPlan:
+    """A check from one entry of a suite's ``expectations``; ``suite`` is the suite's own ``meta``.
 
     Raises VeilError: VEIL207 for an unknown type or argument or a value that does not fit its argument, VEIL305
     for an expectation that cannot be judged row by row.
@@ -49,7 +51,27 @@ def plan_check(raw: Mapping[str, Any], place: Place) -> CheckPlan:
         mostly=mostly,
         title=_own_title(raw) or _title(expectation, arguments),
         place=place,
+        engine=_engine(raw, suite or {}, place),
     )
+
+
+def _engine(raw: Mapping[str, Any], suite: Mapping[str, Any], place: Place) -> str:
+    """The engine that the expectation's or the suite's ``meta.veilflow.engine`` asks for."""
+    asked = {"engine": "compiled", **_ours(suite, ("engine",), place), **_ours(raw.get("meta"), _META, place)}["engine"]
+    if asked not in ("compiled", "great_expectations"):
+        raise VeilError("VEIL207", "there is no such engine", "engine: great_expectations, or leave it out", place)
+    return str(asked)
+
+
+def _ours(meta: Any, keys: tuple[str, ...], place: Place) -> dict[str, Any]:
+    """What stands under ``veilflow`` in a meta; VEIL207 for a key that is not ours."""
+    found = meta.get("veilflow", {}) if isinstance(meta, Mapping) else {}
+    if not isinstance(found, Mapping):
+        raise VeilError("VEIL207", "meta.veilflow is not a mapping", f"it takes {', '.join(keys)}", place)
+    for key in found:
+        if key not in keys:
+            raise _unknown(f'meta.veilflow has no key "{key}"', str(key), keys, place)
+    return dict(found)
 
 
 def _expectation(kind: Any, place: Place) -> RowExpectation:

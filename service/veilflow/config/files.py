@@ -382,8 +382,9 @@ def load_suite(project: Path, name: str) -> SuiteConfig:
     shown = f"pipelines/expectations/{path.name}"
     problems: list[VeilError] = []
     root = Mapping(read_yaml(path, shown, if_empty="VEIL208"), shown, problems)
-    for key in ("version", "name", "meta", "id", "notes", "suite_parameters"):
+    for key in ("version", "name", "id", "notes", "suite_parameters"):
         root.node(key)
+    meta = root.node("meta")
     node = root.node("expectations", required=True)
     root.end()
     entries = node.value if node is not None and isinstance(node.value, list) else []
@@ -406,4 +407,6 @@ def load_suite(project: Path, name: str) -> SuiteConfig:
                 )
             )
     raise_all(problems)
-    return SuiteConfig(name, tuple(ExpectationConfig(entry.plain, entry.place) for entry in entries), Place(shown))
+    found = tuple(ExpectationConfig(entry.plain, entry.place) for entry in entries)
+    about = meta.plain if meta is not None and isinstance(meta.value, dict) else {}
+    return SuiteConfig(name, found, Place(shown), about)

@@ -73,6 +73,7 @@ class SuiteConfig:
     name: str
     expectations: tuple[ExpectationConfig, ...]
     place: Place
+    meta: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
