@@ -52,7 +52,7 @@ class KeyRing:
         entry = {"key": key, "state": "active", "created": created}
         return json.dumps({"veilflow_keyring": 1, "active": 1, "keys": {"1": entry}})
 
-    def derive(self, use: str, key_domain: str, version: int | None = None, length: int = 32) -> DerivedKey:
+    def derive(self, use: str, key_domain: str, version: int | None = None, length: int | None = None) -> DerivedKey:
         """The key of ``version`` (default: the active one) for a use and key domain. VEIL222 if the ring lacks it."""
         chosen = self.active if version is None else version
         if chosen not in self._roots:
