@@ -158,7 +158,8 @@ CODES: dict[str, Code] = {
         "The policy names a treatment or a parameter that does not exist, or a parameter is out of range.",
     ),
     "VEIL206": Code(
-        "The policy says nothing", "An empty policy, or two rules that decide the same column, cannot protect anybody."
+        "The policy says nothing, or two things",
+        "An empty policy, or two rules that decide the same column with equal right, cannot protect anybody. The more specific rule wins: the exact name, then the pattern with more literal characters, then a tag, then the default of a class.",
     ),
     "VEIL207": Code(
         "Unknown expectation or argument",
@@ -204,8 +205,8 @@ CODES: dict[str, Code] = {
     ),
     "VEIL303": Code("A treatment does not fit the column's type", "Treatments say which types they take."),
     "VEIL304": Code(
-        "`keep` without a reason",
-        "Keeping a column in clear needs its exact name and a reason that the report can print.",
+        "`keep` or `unsafe_…` without a reason, or not by the exact name",
+        "Keeping a column in clear, and everything that is spelt `unsafe_…`, needs the column's exact name and a reason that the report can print. A pattern, a tag or a class default that keeps would wave a new column through.",
     ),
     "VEIL305": Code(
         "An expectation that cannot be judged row by row",
@@ -237,6 +238,10 @@ CODES: dict[str, Code] = {
     "VEIL315": Code(
         "A key version that cannot be used",
         "The key ring does not have the version, or it is retired or destroyed. Retired keys open what is there and make no new pseudonyms; destroyed keys are gone.",
+    ),
+    "VEIL316": Code(
+        "A policy is weaker than the one that it extends",
+        "A policy may treat a column as strictly as the policy under `extends:`, or stricter. Where it must be weaker, its rule of the exact name says `unsafe_weaken: reason`. What cannot be compared counts as weaker; the how-to of policies has the order.",
     ),
     # 4xx: out of reach
     "VEIL401": Code("The database is out of reach", "No connection could be made, or it was lost."),

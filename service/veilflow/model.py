@@ -198,6 +198,8 @@ class ColumnPlan:
     rule: Place | None
     reason: str | None
     outcome: Literal["load", "drop"]
+    #: By what its rule matched, in words; None where ``unlisted_columns`` decides, or nothing does.
+    matched_by: str | None = None
 
     @property
     def treatment(self) -> str:
@@ -268,6 +270,8 @@ class Plan:
     allow_empty: bool
     unlisted_columns: str
     plan_hash: str
+    #: What a record of processing asks for, by the policy's keys: purpose, legal_basis, recipients …
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def output_schema(self) -> pa.Schema:

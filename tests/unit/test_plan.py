@@ -287,3 +287,111 @@ def test_refuses_a_check_that_does_not_fit_its_column(tmp_path: Path, type_: str
     assert codes(decision) == ["VEIL207"]
     assert word in decision.errors[0].problem
     assert decision.errors[0].place is not None
+
+
+# --- rules that match widely, and policies that extend others -----------------------------
+
+WIDE = """\
+version: 1
+classes: {sensitive: {treatment: drop}}
+columns:
+  id: {class: direct_identifier, treatment: token, key_domain: person}
+  "na*": {class: direct_identifier, treatment: {mask: {keep_first: 1}}}
+tags:
+  coarse: {class: quasi_identifier, treatment: {generalise: {width: 10}}}
+"""
+LABELS = PIPELINE + "columns: {age: {tags: [coarse]}, city: {class: sensitive}}\n"
+
+
+def test_globs_tags_and_class_defaults_decide_by_the_most_specific(tmp_path: Path) -> None:
+    """And the plan says by what."""
+    decision = planned(tmp_path, WIDE, LABELS)
+    assert decision.errors == ()
+    assert [(column["treatment"], column["matched_by"]) for column in document(decision)["columns"]] == [
+        ("token", "its exact name"),
+        ("mask", "the pattern na*"),
+        ("generalise", "the tag coarse"),
+        ("drop", "the default of the class sensitive"),
+    ]
+
+
+def test_two_rules_with_equal_right_are_an_error_that_names_both_places(tmp_path: Path) -> None:
+    """The column stays undecided."""
+    tied = WIDE.replace('"na*"', '"*me": {class: sensitive, treatment: drop}\n  "na*"')
+    (error,) = planned(tmp_path, tied, LABELS).errors
+    assert error.code == "VEIL206" and "policies/p.yaml:5" in error.problem and "policies/p.yaml:6" in error.problem
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("treatment: {mask: {keep_first: 1}}", "treatment: keep, reason: nobody minds"),
+        ("treatment: {generalise: {width: 10}}", "treatment: keep, reason: nobody minds"),
+        ("{treatment: drop}", "{treatment: keep, reason: nobody minds}"),
+        ("treatment: {mask: {keep_first: 1}}", "treatment: drop, unsafe_weaken: nobody minds"),
+    ],
+)
+def test_what_matches_widely_never_keeps_and_never_weakens(tmp_path: Path, before: str, after: str) -> None:
+    """A reason does not help: the exact name is needed."""
+    assert before in WIDE
+    assert "VEIL304" in codes(planned(tmp_path, WIDE.replace(before, after), LABELS))
+
+
+def test_a_wide_rule_is_checked_even_if_it_matches_nothing(tmp_path: Path) -> None:
+    """The column that it waits for would be the first to find out."""
+    policy = WIDE.replace('"na*"', '"zz*"').replace("{mask: {keep_first: 1}}", "maks")
+    assert "VEIL205" in codes(planned(tmp_path, policy, LABELS))
+
+
+def test_labels_of_a_column_that_is_not_there_are_refused(tmp_path: Path) -> None:
+    """A renamed column would lose its tag."""
+    decision = planned(tmp_path, WIDE, LABELS.replace("age: {tags", "aeg: {tags"))
+    assert "VEIL302" in codes(decision)
+
+
+def test_a_kept_unlisted_column_that_a_pattern_covers_is_decided_twice(tmp_path: Path) -> None:
+    """Neither wins."""
+    policy = WIDE + "unlisted_columns: {unsafe_keep: {name: why not}}\n"
+    assert "VEIL206" in codes(planned(tmp_path, policy, LABELS))
+
+
+@pytest.mark.parametrize(
+    ("rule", "problems"),
+    [
+        ("name: {class: direct_identifier, treatment: redact}", []),
+        ("name: {class: direct_identifier, treatment: {mask: {keep_first: 2}}}", ["VEIL316"]),
+        ("name: {class: direct_identifier, treatment: token}", ["VEIL316"]),
+        ("name: {class: direct_identifier, treatment: token, unsafe_weaken: agreed in May}", []),
+        ("age: {class: quasi_identifier, treatment: keep, reason: why}", ["VEIL316"]),
+    ],
+)
+def test_a_child_is_as_strict_as_the_policy_that_it_extends_unless_it_says_why_not(
+    tmp_path: Path, rule: str, problems: list[str]
+) -> None:
+    """What cannot be compared counts as weaker; inherited rules keep their place."""
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies/base.yaml").write_text(RULES, encoding="utf-8")
+    decision = planned(tmp_path, f"version: 1\nextends: base\ncolumns:\n  {rule}\n")
+    assert codes(decision) == problems
+    place = decision.plan.columns[0].rule
+    assert place is not None and place.file == "policies/base.yaml"
+
+
+def test_a_child_decides_what_the_parent_leaves_undecided_and_cannot_loosen_unlisted_columns(tmp_path: Path) -> None:
+    """A base of common columns is extended by the columns of one table."""
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies/base.yaml").write_text(
+        RULES + "  iban: {class: sensitive, treatment: drop}\n", encoding="utf-8"
+    )
+    child = "version: 1\nextends: base\ncolumns:\n  extra: {class: non_personal, treatment: keep, reason: why}\n"
+    assert codes(planned(tmp_path, child, schema=SCHEMA | {"extra": TEXT})) == []
+    assert codes(planned(tmp_path, child + "unlisted_columns: redact\n", schema=SCHEMA | {"extra": TEXT})) == [
+        "VEIL316"
+    ]
+
+
+def test_the_facts_of_a_policy_stand_in_the_plan(tmp_path: Path) -> None:
+    """What a record of processing asks for."""
+    facts = "legal_basis: contract\nrecipients: [analysts, auditors]\ntransfers: none\nreview_date: 2027-01-31\n"
+    found = document(planned(tmp_path, RULES + facts))["facts"]
+    assert found["recipients"] == "analysts, auditors" and found["review_date"] == "2027-01-31"

@@ -7,12 +7,13 @@ in the loader of its file and give it a field in ``objects``.
 from veilflow.config.files import (
     find_project,
     load_pipeline,
-    load_policy,
     load_suite,
     pipeline_names,
 )
 from veilflow.config.names import load_names
 from veilflow.config.objects import (
+    AcknowledgementConfig,
+    ColumnLabels,
     ConnectionConfig,
     ExpectationConfig,
     NamesConfig,
@@ -23,9 +24,12 @@ from veilflow.config.objects import (
     StoreConfig,
     SuiteConfig,
 )
+from veilflow.config.policies import load_policy
 from veilflow.config.settings import Settings, settings
 
 __all__ = [
+    "AcknowledgementConfig",
+    "ColumnLabels",
     "ConnectionConfig",
     "ExpectationConfig",
     "NamesConfig",

@@ -21,9 +21,16 @@ def with_files(policy: PolicyConfig, directory: Path) -> PolicyConfig:
     VEIL202 for a path that leads out, VEIL204 for a file that cannot be read, is no UTF-8, or is over 16 MiB.
     """
     problems: list[VeilError] = []
-    columns = {name: _rule(rule, directory, problems) for name, rule in policy.columns.items()}
+
+    def attached(rules: Mapping[str, RuleConfig]) -> dict[str, RuleConfig]:
+        return {name: _rule(rule, directory, problems) for name, rule in rules.items()}
+
+    found = replace(
+        policy, columns=attached(policy.columns), globs=attached(policy.globs), tags=attached(policy.tags),
+        classes=attached(policy.classes),
+    )  # fmt: skip
     raise_all(problems)
-    return replace(policy, columns=columns)
+    return found
 
 
 def _rule(rule: RuleConfig, directory: Path, problems: list[VeilError]) -> RuleConfig:

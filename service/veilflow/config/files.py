@@ -7,19 +7,16 @@ import unicodedata
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
-from veilflow.config.attached import with_files
 from veilflow.config.environments import overlay
 from veilflow.config.nodes import Mapping, Node, read_yaml
 from veilflow.config.objects import (
     CHUNK_ROWS,
+    ColumnLabels,
     ExpectationConfig,
     PipelineConfig,
-    PolicyConfig,
-    RuleConfig,
     SuiteConfig,
 )
 from veilflow.errors import Place, VeilError, raise_all
@@ -39,7 +36,6 @@ _TARGET_KINDS = ("sqlite", "postgresql", "csv", "jsonl", "parquet")
 _TYPES = ("text", "integer", "decimal", "float", "boolean", "date", "timestamp", "json")
 _OPERATORS = ("==", "!=", "<", "<=", ">", ">=", "in", "not_in", "is_null", "not_null")
 _LONGEST_SECONDS = 366 * 24 * 3600
-_FACTS = ("purpose", "legal_basis", "controller", "recipients", "retention", "owner", "review_date")
 
 
 # --- finding -----------------------------------------------------------------------------
@@ -69,7 +65,7 @@ def pipeline_names(project: Path) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (project / "pipelines").glob("*.yaml") if _NAME.fullmatch(path.stem)))
 
 
-def _find(directory: Path, name: str, what: str, endings: tuple[str, ...] = (".yaml",)) -> Path:
+def find(directory: Path, name: str, what: str, endings: tuple[str, ...] = (".yaml",)) -> Path:
     if _NAME.fullmatch(name):
         for ending in endings:
             if (path := directory / f"{name}{ending}").is_file():
@@ -80,7 +76,7 @@ def _find(directory: Path, name: str, what: str, endings: tuple[str, ...] = (".y
     raise VeilError("VEIL204", f'there is no {what} "{name}" in {directory.name}/', hint)
 
 
-def _column_name(written: str) -> str:
+def column_name(written: str) -> str:
     """A column's name as names are compared: after NFC and trimming."""
     return unicodedata.normalize("NFC", written).strip()
 
@@ -90,12 +86,12 @@ def _column_name(written: str) -> str:
 
 def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
     """``pipelines/<name>.yaml`` with the environment's limits."""
-    path = _find(project / "pipelines", name, "pipeline")
+    path = find(project / "pipelines", name, "pipeline")
     shown = f"pipelines/{name}.yaml"
     problems: list[VeilError] = []
     root = Mapping(read_yaml(path, shown), shown, problems)
     root.version()
-    types = _types(root.sub("columns"), problems)
+    types, labels = _columns(root.sub("columns"), problems)
     source = _source(root.sub("source", required=True), project, types, shown)
     filters = _filters(root.node("filters"), problems, shown)
     policy = root.text("policy", "", required=True)
@@ -124,7 +120,7 @@ def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
     return PipelineConfig(
         name=name, source=source, policy=policy, target=target, place=Place(shown), filters=filters,
         expectations=expectations, max_quarantined=max_quarantined, timeout_seconds=timeout_seconds,
-        chunk_rows=chunk_rows, allow_empty=allow_empty, as_of=as_of,
+        chunk_rows=chunk_rows, allow_empty=allow_empty, as_of=as_of, labels=labels,
     )  # fmt: skip
 
 
@@ -168,23 +164,38 @@ def _source(found: Mapping | None, project: Path, types: dict[str, ColumnType], 
     return config
 
 
-def _types(found: Mapping | None, problems: list[VeilError]) -> dict[str, ColumnType]:
-    types = {}
+def _columns(found: Mapping | None, problems: list[VeilError]) -> tuple[dict[str, ColumnType], dict[str, ColumnLabels]]:
+    """The columns' types, and what the pipeline says of them to a policy; a column with either may go without the other."""
+    types, labels = {}, {}
     for name, node in found.items() if found else ():
         column = Mapping(node, f"columns.{name}", problems)
-        kind = column.choice("type", _TYPES, "text", required=True)
-        pattern = column.text("format")
-        precision = column.take("precision", int, "a whole number from 1 to 38", 38)
-        scale = column.take("scale", int, "a whole number from 0 to the precision", 2)
-        zone = column.text("timezone")
-        if pattern is not None and kind not in ("date", "timestamp"):
-            column.wrong(node, "is only for dates and timestamps", "format")
-        if not 1 <= precision <= 38 or not 0 <= scale <= precision:
-            column.wrong(node, "needs 1 <= precision <= 38 and 0 <= scale <= precision")
-            precision, scale = 38, 2
+        tags = column.take("tags", list, "a list of texts", [])
+        classification = column.choice("class", CLASSIFICATIONS)
+        labelled = bool(tags) or classification is not None
+        kind = column.choice("type", _TYPES, None if labelled else "text", required=not labelled)
+        if not all(isinstance(tag, str) and _NAME.fullmatch(tag) for tag in tags):
+            column.wrong(node, "must be a list of names: letters, digits, _, . and -", "tags")
+            tags = []
+        if labelled:
+            labels[column_name(name)] = ColumnLabels(tuple(tags), classification, node.place)
+        declared = _type(column, kind, node)
+        if kind is not None:
+            types[column_name(name)] = declared
         column.end()
-        types[_column_name(name)] = ColumnType(kind, _arrow(kind, precision, scale, zone), pattern)
-    return types
+    return types, labels
+
+
+def _type(column: Mapping, kind: str | None, node: Node) -> ColumnType:
+    pattern = column.text("format")
+    precision = column.take("precision", int, "a whole number from 1 to 38", 38)
+    scale = column.take("scale", int, "a whole number from 0 to the precision", 2)
+    zone = column.text("timezone")
+    if pattern is not None and kind not in ("date", "timestamp"):
+        column.wrong(node, "is only for dates and timestamps", "format")
+    if not 1 <= precision <= 38 or not 0 <= scale <= precision:
+        column.wrong(node, "needs 1 <= precision <= 38 and 0 <= scale <= precision")
+        precision, scale = 38, 2
+    return ColumnType(kind or "text", _arrow(kind or "text", precision, scale, zone), pattern)
 
 
 def _arrow(kind: str, precision: int, scale: int, zone: str | None) -> pa.DataType:
@@ -217,7 +228,7 @@ def _filters(node: Node | None, problems: list[VeilError], shown: str) -> tuple[
         column, op = keep.text("column", "", required=True), keep.choice("op", _OPERATORS, "==", required=True)
         value = keep.node("value")
         keep.end()
-        filters.append(FilterPlan(name, _column_name(column), op, None if value is None else value.plain, entry.place))
+        filters.append(FilterPlan(name, column_name(column), op, None if value is None else value.plain, entry.place))
     return tuple(filters)
 
 
@@ -271,114 +282,12 @@ def _limit(node: Node) -> Limit | None:
     return Limit(share=share) if share is not None and share <= 1 else None
 
 
-# --- policies ----------------------------------------------------------------------------
-
-
-def load_policy(project: Path | None, name_or_path: str) -> PolicyConfig:
-    """``policies/<name>.yaml`` of the project, or the file of a path that ends in .yaml or .yml."""
-    if Path(name_or_path).suffix in (".yaml", ".yml"):
-        path, shown, name = Path(name_or_path), name_or_path, Path(name_or_path).stem
-        if not path.is_file():
-            raise VeilError("VEIL204", f"there is no policy file {shown}", "check the path")
-    else:
-        directory = (project or find_project(None)) / "policies"
-        path, shown, name = _find(directory, name_or_path, "policy"), f"policies/{name_or_path}.yaml", name_or_path
-    problems: list[VeilError] = []
-    root = Mapping(read_yaml(path, shown, if_empty="VEIL206"), shown, problems)
-    root.version()
-    facts = {
-        key: str(value) for key in _FACTS if (value := root.take(key, (str, int, float, list), "text")) is not None
-    }
-    unlisted, unsafe_keep = _unlisted(root)
-    listed = root.node("columns")
-    columns = {} if listed is None or listed.value is None else _rules(root.sub("columns"), problems)
-    for name in columns.keys() & unsafe_keep.keys():
-        problems.append(
-            VeilError(
-                "VEIL206", f'two rules decide the column "{name}"', "take it out of unsafe_keep", columns[name].place
-            )
-        )
-    root.end()
-    if not columns and not problems:
-        problems.append(
-            VeilError("VEIL206", f"{shown} has no rule", "list each column with its class and treatment", Place(shown))
-        )
-    raise_all(problems)
-    return with_files(PolicyConfig(name, columns, unlisted, facts, Place(shown), unsafe_keep), project or path.parent)
-
-
-def _unlisted(root: Mapping) -> tuple[str, dict[str, str]]:
-    node = root.node("unlisted_columns")
-    if node is None:
-        return "refuse", {}
-    if isinstance(node.value, dict):
-        outer = Mapping(node, "unlisted_columns", root._problems)
-        kept = outer.sub("unsafe_keep", required=True)
-        outer.end()
-        reasons = {_column_name(column): reason.value for column, reason in kept.items()} if kept else {}
-        if not all(isinstance(reason, str) and reason.strip() for reason in reasons.values()):
-            root.wrong(node, "needs a reason for each column", "unlisted_columns.unsafe_keep")
-        return "refuse", reasons
-    if node.value == "unsafe_keep":
-        root.wrong(
-            node,
-            "must name each column that it keeps",
-            "unlisted_columns",
-            "`unlisted_columns: {unsafe_keep: {COLUMN: reason}}`",
-        )
-        return "refuse", {}
-    return root.choice("unlisted_columns", ("refuse", "drop", "redact"), "refuse"), {}
-
-
-def _rules(found: Mapping | None, problems: list[VeilError]) -> dict[str, RuleConfig]:
-    rules: dict[str, RuleConfig] = {}
-    for name, node in found.items() if found else ():
-        rule = Mapping(node, f'column "{name}"', problems)
-        column = _column_name(name)
-        if column in rules:
-            problems.append(
-                VeilError("VEIL206", f'two rules decide the column "{column}"', "keep one of them", node.place)
-            )
-        classification = rule.choice("class", CLASSIFICATIONS, required=True)
-        treatments = _treatments(rule.node("treatment", required=True), rule)
-        rules[column] = RuleConfig(
-            column, classification, treatments, rule.text("key_domain"), rule.text("reason"), node.place
-        )
-        rule.end()
-    return rules
-
-
-def _treatments(node: Node | None, rule: Mapping) -> tuple[tuple[str, dict[str, Any]], ...]:
-    """A name, a mapping of one name to its parameters, or a list of these."""
-    if node is None:
-        return ()
-    entries = node.value if isinstance(node.value, list) else [node]
-    if not entries:
-        rule.wrong(node, "must not be an empty list", "treatment")
-    found: list[tuple[str, dict[str, Any]]] = []
-    for entry in entries:
-        if entry.value is None and entry.written == "null":
-            found.append(("null", {}))
-        elif isinstance(entry.value, str) and entry.value:
-            found.append((entry.value, {}))
-        elif isinstance(entry.value, dict) and len(entry.value) == 1:
-            ((name, parameters),) = entry.value.items()
-            plain = parameters.plain
-            if not isinstance(plain, dict):
-                rule.wrong(entry, f"takes its parameters as {name}: {{name: value}}", "treatment")
-                plain = {}
-            found.append((name, plain))
-        else:
-            rule.wrong(entry, "must be a treatment's name, {name: {parameters}}, or a list of these", "treatment")
-    return tuple(found)
-
-
 # --- suites ------------------------------------------------------------------------------
 
 
 def load_suite(project: Path, name: str) -> SuiteConfig:
     """``pipelines/expectations/<name>.yaml`` or ``.json``, a Great Expectations 1.x suite. VEIL208 if it is empty."""
-    path = _find(project / "pipelines" / "expectations", name, "suite", (".yaml", ".json"))
+    path = find(project / "pipelines" / "expectations", name, "suite", (".yaml", ".json"))
     shown = f"pipelines/expectations/{path.name}"
     problems: list[VeilError] = []
     root = Mapping(read_yaml(path, shown, if_empty="VEIL208"), shown, problems)

@@ -16,6 +16,16 @@ CHUNK_ROWS = 25_000
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnLabels:
+    """What a pipeline's ``columns:`` say of a column to a policy's rules: its tags, and the class that it has unless a
+    rule names another."""
+
+    tags: tuple[str, ...]
+    classification: str | None
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class PipelineConfig:
     """``pipelines/<name>.yaml``."""
 
@@ -32,11 +42,17 @@ class PipelineConfig:
     allow_empty: bool = False
     #: The date of the run where it is not today's: ages are counted on it.
     as_of: date | None = None
+    labels: Mapping[str, ColumnLabels] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class RuleConfig:
-    """One column's rule: treatments by name with their raw parameters, in order."""
+    """One rule: treatments by name with their raw parameters, in order.
+
+    ``column`` is what the rule stands under: a column's name, a glob, a tag or a class. ``default`` is the place of the
+    class default that the treatments come from, where the rule names none itself. ``inherited`` rules come from a
+    policy that this one extends. ``unsafe_weaken`` is the reason why the rule may be weaker than there.
+    """
 
     column: str
     classification: str | None
@@ -44,11 +60,30 @@ class RuleConfig:
     key_domain: str | None
     reason: str | None
     place: Place
+    unsafe_weaken: str | None = None
+    default: Place | None = None
+    inherited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AcknowledgementConfig:
+    """A finding of the linter that somebody answers for until a day; ``column`` is None for those of the whole policy."""
+
+    finding: str
+    column: str | None
+    reason: str
+    owner: str
+    expires: date
+    place: Place
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyConfig:
-    """``policies/<name>.yaml``. ``unsafe_keep`` names each unlisted column that is kept, with its reason."""
+    """``policies/<name>.yaml``, with what it inherits from the policy that it extends (``parent``, as a whole of its own).
+
+    ``columns`` are the rules of exact names; ``globs``, ``tags`` and ``classes`` (defaults) match more widely.
+    ``unsafe_keep`` names each unlisted column that is kept, with its reason.
+    """
 
     name: str
     columns: Mapping[str, RuleConfig]
@@ -56,6 +91,17 @@ class PolicyConfig:
     facts: Mapping[str, str]
     place: Place
     unsafe_keep: Mapping[str, str] = field(default_factory=dict)
+    globs: Mapping[str, RuleConfig] = field(default_factory=dict)
+    tags: Mapping[str, RuleConfig] = field(default_factory=dict)
+    classes: Mapping[str, RuleConfig] = field(default_factory=dict)
+    parent: PolicyConfig | None = None
+    acknowledged: tuple[AcknowledgementConfig, ...] = ()
+    show_values: bool = True
+
+    @property
+    def wide_rules(self) -> tuple[RuleConfig, ...]:
+        """The rules that match by anything but the exact name."""
+        return (*self.globs.values(), *self.tags.values(), *self.classes.values())
 
 
 @dataclass(frozen=True, slots=True)

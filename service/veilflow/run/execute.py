@@ -346,7 +346,8 @@ def _discard(target: Target) -> None:
 def discovery_key(loaded: Loaded, files: tuple[FileIdentity, ...]) -> str:
     """A hash of all that decides a source's schema: its configuration, its files' sizes and times, this version."""
     source = replace(loaded.pipeline.source, place=None)
-    parts = [__version__, repr(source), repr(loaded.policy.columns.keys()), source_fingerprint(files)]
+    named = [*loaded.policy.columns, *loaded.policy.unsafe_keep, *loaded.pipeline.labels]
+    parts = [__version__, repr(source), repr(named), source_fingerprint(files)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

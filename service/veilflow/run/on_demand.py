@@ -141,7 +141,7 @@ def _anonymize_source(
 ) -> Anonymized:
     policy = load_policy(project, str(policy_name))
     config = config or SourceConfig(kind="frame", path=Path(), shown=shown)
-    config = replace(config, expected=tuple(policy.columns))
+    config = replace(config, expected=tuple(dict.fromkeys([*policy.columns, *policy.unsafe_keep])))
     source = source or open_source(config)
     pipeline = _pipeline(config, policy, out)
     decision = decide(pipeline, policy, None, None, source.schema(), "on-demand", publish="rename", as_of=today())

@@ -76,7 +76,7 @@ class Opened:
 def load(project: Path, environment: str, name: str) -> Loaded:
     """Read the pipeline's four files; their errors are raised together."""
     pipeline, policy, suite, names = _load(project, environment, name)
-    source = open_source(_with_expected(pipeline.source, policy))
+    source = open_source(_with_expected(pipeline, policy))
     return Loaded(project, environment, pipeline, policy, suite, names, source)
 
 
@@ -161,9 +161,10 @@ def _load(
     return pipeline, policy, suite, names
 
 
-def _with_expected(source: SourceConfig, policy: PolicyConfig) -> SourceConfig:
-    """A source without a header learns from the rules which columns to expect."""
-    return replace(source, expected=tuple(dict.fromkeys([*policy.columns, *source.types])))
+def _with_expected(pipeline: PipelineConfig, policy: PolicyConfig) -> SourceConfig:
+    """A source without a header learns from the rules of exact names and from ``columns:`` which columns to expect."""
+    named = [*policy.columns, *policy.unsafe_keep, *pipeline.source.types, *pipeline.labels]
+    return replace(pipeline.source, expected=tuple(dict.fromkeys(named)))
 
 
 def _target(project: Path, pipeline: PipelineConfig, names: NamesConfig, plan: Plan) -> Target:

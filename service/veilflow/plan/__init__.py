@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
@@ -30,7 +30,9 @@ from veilflow.model import (
     Step,
     TargetPlan,
 )
-from veilflow.policies import Unlisted, choose
+from veilflow.plan.inheritance import weaker_than_parents
+from veilflow.plan.matching import Labels, choice, closed_rules, plain_parameters, steps_of, undecidable
+from veilflow.policies import Match, Unlisted
 from veilflow.treatments import TREATMENTS, every_step, key_uses, make_step, type_name
 
 Publish = Literal["swap", "rewrite", "transaction", "rename"]
@@ -64,14 +66,18 @@ def decide(
     as_of: date,
 ) -> Decision:
     """Decide every column, check and filter of a run; never raises for what a person wrote. ``as_of`` is its date."""
-    errors: list[VeilError] = []
-    columns = tuple(_column(column, policy, errors) for column in schema.columns)
+    errors: list[VeilError] = closed_rules(policy)
+    columns = tuple(_column(column, policy, pipeline.labels, errors) for column in schema.columns)
     present = [column.name for column in schema.columns]
+    errors += weaker_than_parents(policy, present, pipeline.labels)
     for rule in policy.columns.values():
-        _present(rule.column, present, "a rule names the column", rule.place, errors)
+        if not rule.inherited:
+            _present(rule.column, present, "a rule names the column", rule.place, errors)
+    for name, label in pipeline.labels.items():
+        _present(name, present, "columns: names the column", label.place, errors)
     for name in policy.unsafe_keep:
         _present(name, present, "unsafe_keep names the column", policy.place, errors)
-    for name in pipeline.source.types:
+    for name in pipeline.source.types.keys() - pipeline.labels.keys():
         _present(name, present, "columns: names the column", pipeline.place, errors)
     for column in columns:
         for name in dict.fromkeys(
@@ -94,6 +100,7 @@ def decide(
         environment=environment,
         as_of=as_of,
         purpose=policy.facts.get("purpose"),
+        facts=policy.facts,
         policy=policy.name,
         policy_hash=_hash(_policy_meaning(policy)),
         columns=columns,
@@ -110,17 +117,35 @@ def decide(
         unlisted_columns=policy.unlisted_columns,
         plan_hash=_hash(_meaning(pipeline, policy, columns, checks, filters) | _dated(columns, as_of)),
     )
-    return Decision(plan, tuple(errors))
+    return Decision(plan, _each_once(errors))
+
+
+def _each_once(errors: list[VeilError]) -> tuple[VeilError, ...]:
+    """What two readers of one rule found is told once."""
+    return tuple({(error.code, error.problem, error.place): error for error in errors}.values())
 
 
 # --- columns -----------------------------------------------------------------------------
 
 
-def _column(column: SourceColumn, policy: PolicyConfig, errors: list[VeilError]) -> ColumnPlan:
-    rule = choose(column.name, policy.columns, policy.unlisted_columns, policy.unsafe_keep)
-    if isinstance(rule, Unlisted):
-        return _unlisted(column, rule, policy, errors)
-    steps = _steps(rule, errors)
+def _column(column: SourceColumn, policy: PolicyConfig, labels: Labels, errors: list[VeilError]) -> ColumnPlan:
+    found = choice(column.name, policy, labels)
+    problems = undecidable(column.name, found, policy)
+    if problems:
+        errors.extend(problems)
+        return _undecided(column)
+    if found.winner is None:
+        return _unlisted(column, found.unlisted, policy, errors)
+    return _ruled(column, found.winner, policy, errors)
+
+
+def _undecided(column: SourceColumn) -> ColumnPlan:
+    return ColumnPlan(column.name, column.type, column.type.arrow, None, (), None, None, None, "load")
+
+
+def _ruled(column: SourceColumn, match: Match[RuleConfig], policy: PolicyConfig, errors: list[VeilError]) -> ColumnPlan:
+    rule = match.rule
+    steps = steps_of(rule, errors)
     if any(step.treatment == "keep" for step in every_step(steps)) and not (rule.reason or "").strip():
         errors.append(
             VeilError("VEIL304", f'column "{column.name}" is kept in clear without a reason',
@@ -137,7 +162,7 @@ def _column(column: SourceColumn, policy: PolicyConfig, errors: list[VeilError])
     return ColumnPlan(
         name=column.name, type=column.type, output=output, classification=rule.classification, steps=steps,
         key_domain=_key_domain(column.name, rule, steps, policy, errors), rule=rule.place, reason=rule.reason,
-        outcome="drop" if dropped else "load",
+        outcome="drop" if dropped else "load", matched_by=match.words,
     )  # fmt: skip
 
 
@@ -157,16 +182,6 @@ def _unlisted(column: SourceColumn, found: Unlisted, policy: PolicyConfig, error
         steps=steps, key_domain=None, rule=policy.place if steps else None, reason=found.reason,
         outcome="drop" if found.outcome == "drop" else "load",
     )  # fmt: skip
-
-
-def _steps(rule: RuleConfig, errors: list[VeilError]) -> tuple[Step, ...]:
-    steps = []
-    for name, parameters in rule.treatments:
-        try:
-            steps.append(make_step(name, parameters, rule.place))
-        except VeilError as error:
-            errors.extend(error.parts)
-    return tuple(steps)
 
 
 def _output(column: SourceColumn, steps: tuple[Step, ...], place: Place, errors: list[VeilError]) -> pa.DataType:
@@ -327,9 +342,17 @@ def _hash(meaning: Any) -> str:
 
 def _policy_meaning(policy: PolicyConfig) -> dict[str, Any]:
     return {
-        "columns": {
-            name: [rule.classification, rule.treatments, rule.key_domain, rule.reason]
-            for name, rule in policy.columns.items()
+        **{
+            kind: {
+                name: [rule.classification, rule.treatments, rule.key_domain, rule.reason, rule.unsafe_weaken]
+                for name, rule in rules.items()
+            }
+            for kind, rules in (
+                ("columns", policy.columns),
+                ("globs", policy.globs),
+                ("tags", policy.tags),
+                ("classes", policy.classes),
+            )
         },
         "unlisted": policy.unlisted_columns,
         "unsafe_keep": dict(policy.unsafe_keep),
@@ -361,23 +384,8 @@ def _dated(columns: tuple[ColumnPlan, ...], as_of: date) -> dict[str, Any]:
 
 
 def _column_meaning(column: ColumnPlan) -> list[Any]:
-    steps = [[step.treatment, _parameters(step)] for step in column.steps]
+    steps = [[step.treatment, plain_parameters(step)] for step in column.steps]
     return [column.name, column.type.name, str(column.type.arrow), column.type.format, str(column.output), steps]
-
-
-def _parameters(step: Step) -> dict[str, Any]:
-    return _shown(step.parameters) if is_dataclass(step.parameters) else {}
-
-
-def _shown(value: Any) -> Any:
-    """Parameters as plain data; fields without a ``repr`` are left out: a table stands there by its digest."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {
-            field.name.removesuffix("_"): _shown(getattr(value, field.name)) for field in fields(value) if field.repr
-        }
-    if isinstance(value, Mapping):
-        return {str(key): _shown(one) for key, one in value.items()}
-    return [_shown(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def document(decision: Decision) -> dict[str, Any]:
@@ -391,6 +399,7 @@ def document(decision: Decision) -> dict[str, Any]:
         "policy": plan.policy,
         "policy_hash": plan.policy_hash,
         **_dated(plan.columns, plan.as_of),
+        "facts": dict(plan.facts),
         "would_exit": next((status for status in WORST_FIRST if status in statuses), 0),
         "publish": plan.target.publish,
         "columns": [
@@ -399,9 +408,10 @@ def document(decision: Decision) -> dict[str, Any]:
                 "type": column.type.name,
                 "class": column.classification,
                 "treatment": column.treatment,
-                "parameters": [_parameters(step) for step in column.steps],
+                "parameters": [plain_parameters(step) for step in column.steps],
                 "key_domain": column.key_domain,
                 "rule": _place(column.rule),
+                "matched_by": column.matched_by,
                 "reason": column.reason,
                 "outcome": column.outcome,
             }
