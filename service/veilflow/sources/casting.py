@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -118,14 +118,17 @@ def _dates(values: pa.Array, kind: ColumnType) -> pa.Array:
 
 def _in_the_calendar(days: pa.Array) -> pa.Array:
     """Null for days of the year 0, which Arrow has and the calendar has not."""
-    return pc.if_else(pc.greater_equal(days, pa.scalar(date.min)), days, pa.scalar(None, pa.date32()))
+    # As a number: Arrow imports pandas, which takes a second, to make a scalar of a Python date.
+    first = pa.scalar((date.min - date(1970, 1, 1)).days, pa.int32()).cast(pa.date32())
+    return pc.if_else(pc.greater_equal(days, first), days, pa.scalar(None, pa.date32()))
 
 
 def _timestamps(values: pa.Array, kind: ColumnType) -> pa.Array:
     if kind.format:
         raise pa.ArrowNotImplementedError
     moments = pc.cast(values, kind.arrow)
-    if pc.any(pc.less(moments, pa.scalar(datetime.min).cast(pa.timestamp("us")).cast(kind.arrow))).as_py():
+    first = (datetime.min - datetime(1970, 1, 1)) // timedelta(microseconds=1)
+    if pc.any(pc.less(moments, pa.scalar(first, pa.int64()).cast(kind.arrow))).as_py():
         raise pa.ArrowInvalid
     return moments
 
