@@ -129,7 +129,7 @@ class BadCells:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A deterministic slice of a source: rows ``number * chunk_rows`` and following.
+    """The rows of a deterministic slice of a source.
 
     ``raw`` holds the rows as they were read (text for CSV and JSON), ``values`` the same rows cast to the
     plan's types, with null where a cell did not fit (``bad_cells`` says which). Both have the same rows
@@ -149,6 +149,17 @@ class Chunk:
         return int(self.raw.num_rows) + len(self.rejected)
 
 
+class Slice(Protocol):
+    """A chunk that is not decoded yet, so that whoever loads it can decode it, beside others who do the same."""
+
+    @property
+    def number(self) -> int:
+        """Its place in the source, from 0."""
+
+    def read(self) -> Chunk:
+        """Decode and cast it. VEIL202 for a type that the source's values cannot become, VEIL210 where reading fails."""
+
+
 class Source(Protocol):
     """Where batches come from. One file per kind under ``sources/``."""
 
@@ -158,8 +169,9 @@ class Source(Protocol):
     def files(self) -> tuple[FileIdentity, ...]:
         """The files behind it, as they are now; empty where there are none."""
 
-    def chunks(self, columns: Sequence[SourceColumn], chunk_rows: int) -> Iterator[Chunk]:
-        """The rows, cast to the types of ``columns``, in slices of ``chunk_rows`` rows read.
+    def slices(self, columns: Sequence[SourceColumn], chunk_rows: int) -> Iterator[Slice]:
+        """The rows in slices of ``chunk_rows`` rows read (fewer where rows are very large), to be cast to the types of
+        ``columns``. The same source gives the same slices.
 
         Raises VeilError: VEIL301 for a key that ``columns`` does not have, VEIL210 where reading fails.
         """

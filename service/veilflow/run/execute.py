@@ -197,7 +197,7 @@ class _Run:
         work: Work = opened.work
         try:
             self.receipts = stage(
-                lambda: source.chunks(plan.source_columns, plan.chunk_rows),
+                lambda: source.slices(plan.source_columns, plan.chunk_rows),
                 lambda chunk: process(chunk, work),
                 quarantine,
                 opened.target,

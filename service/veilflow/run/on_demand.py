@@ -156,7 +156,7 @@ def _anonymize_source(
         target.inspect()
         target.open(run_id)
         receipts = stage(
-            lambda: source.chunks(plan.source_columns, plan.chunk_rows),
+            lambda: source.slices(plan.source_columns, plan.chunk_rows),
             lambda chunk: process(chunk, work),
             _LeavesOut(),
             target,
@@ -228,10 +228,11 @@ def preview(prepared: Prepared, rows: int) -> Preview:
     prepared.raise_errors()
     plan = replace(prepared.decision.plan, checks=(), on_bad_row="quarantine", filters=())
     work = work_for(plan, KeyRing.parse(KeyRing.generate(utc_now())), prepared.pipeline.source.shown, new_run_id())
-    chunk = next(iter(prepared.source.chunks(plan.source_columns, max(rows, 1))), None)
+    first = next(iter(prepared.source.slices(plan.source_columns, max(rows, 1))), None)
     names = tuple(column.name for column in plan.columns)
-    if chunk is None:
+    if first is None:
         return Preview(names, tuple(column.treatment for column in plan.columns), (), (), 0)
+    chunk = first.read()
     treated = process(chunk, work)
     held = {row.row for row in treated.quarantined}
     usable = [row for row in range(chunk.raw.num_rows) if row not in held]

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, suppress
 from typing import Protocol
 
 from veilflow.errors import VeilError
-from veilflow.model import Chunk, Progress, QuarantinedRow, Receipt, Target, Writer
+from veilflow.model import Chunk, Progress, QuarantinedRow, Receipt, Slice, Target, Writer
 from veilflow.run.chunk import Treated
 
 OnProgress = Callable[[Progress], None]
@@ -31,7 +31,7 @@ class Interrupted(BaseException):
 
 
 def stage(
-    chunks: Callable[[], Iterable[Chunk]],
+    slices: Callable[[], Iterable[Slice]],
     process: Callable[[Chunk], Treated],
     quarantine: HoldsBack,
     target: Target,
@@ -41,12 +41,12 @@ def stage(
 ) -> dict[int, Receipt]:
     """Load every chunk that has no receipt yet; returns the receipts of all.
 
-    One thread reads, the target's writers each check, treat, quarantine and load. The first error stops all
+    One thread reads, the target's writers each decode, check, treat, quarantine and load. The first error stops all
     of them between two chunks and is raised here; what is staged stays, so a retry goes on from there.
     ``deadline`` is a ``time.monotonic()`` moment (VEIL312).
     """
     line = _Line(target.receipts(), deadline, on_progress)
-    threads = [threading.Thread(target=line.read, args=(chunks,), name="read")]
+    threads = [threading.Thread(target=line.read, args=(slices,), name="read")]
     threads += [
         threading.Thread(target=line.load, args=(target.writer, process, quarantine), name=f"load-{n}")
         for n in range(target.parallel_writers)
@@ -76,16 +76,16 @@ class _Line:
         self.stop = threading.Event()
         self.error: BaseException | None = None
         self.writers = 1
-        self._waiting: queue.Queue[Chunk | None] = queue.Queue(maxsize=1)
+        self._waiting: queue.Queue[Slice | None] = queue.Queue(maxsize=1)
         self._deadline, self._on_progress = deadline, on_progress
         self._lock = threading.Lock()
 
-    def read(self, chunks: Callable[[], Iterable[Chunk]]) -> None:
+    def read(self, slices: Callable[[], Iterable[Slice]]) -> None:
         try:
-            for chunk in chunks():
-                if chunk.number in self.receipts:
+            for piece in slices():
+                if piece.number in self.receipts:
                     continue
-                if not self._put(chunk):
+                if not self._put(piece):
                     break
             for _ in range(self.writers):
                 self._put(None)
@@ -100,7 +100,8 @@ class _Line:
     ) -> None:
         try:
             with writer() as open_writer:
-                while (chunk := self._get()) is not None:
+                while (piece := self._get()) is not None:
+                    chunk = piece.read()
                     treated = process(chunk)
                     # Before the commit: a row that is neither loaded nor kept would be lost for good.
                     if treated.quarantined:
@@ -110,15 +111,15 @@ class _Line:
         except BaseException as error:
             self._fail(error)
 
-    def _put(self, chunk: Chunk | None) -> bool:
+    def _put(self, piece: Slice | None) -> bool:
         while not self.stop.is_set():
             self._in_time()
             with suppress(queue.Full):
-                self._waiting.put(chunk, timeout=0.2)
+                self._waiting.put(piece, timeout=0.2)
                 return True
         return False
 
-    def _get(self) -> Chunk | None:
+    def _get(self) -> Slice | None:
         while not self.stop.is_set():
             with suppress(queue.Empty):
                 return self._waiting.get(timeout=0.2)

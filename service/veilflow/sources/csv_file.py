@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -12,12 +13,14 @@ import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 
 from veilflow.errors import VeilError
-from veilflow.model import TEXT, Chunk, FileIdentity, RejectedRow, SourceColumn, SourceConfig, SourceSchema
-from veilflow.sources.csv_quotes import QuoteCheck
-from veilflow.sources.files import as_read, column_names, identity, is_marked, open_utf8, unreadable
-from veilflow.sources.rows import rechunk
+from veilflow.model import TEXT, Chunk, FileIdentity, RejectedRow, Slice, SourceColumn, SourceConfig, SourceSchema
+from veilflow.sources.csv_rows import RowEnds
+from veilflow.sources.files import as_read, column_names, identity, is_marked, utf8_blocks
+from veilflow.sources.rows import Positions, cast_chunk
 
-_BLOCK_BYTES = 2 << 20
+#: Where rows are large, a chunk ends with the one that brings it to this size.
+_CHUNK_BYTES = 32 << 20
+_LARGEST_ROW = 256 << 20
 _HEADER_BYTES = 1 << 20
 #: A trace that is fast to look for, the pattern that proves it, and the reason.
 _UNREADABLE = (
@@ -41,8 +44,7 @@ class CsvSource:
     def _header(self) -> tuple[str, ...]:
         """The first line that is not blank, read by Python's csv module."""
         config = self._config
-        with open_utf8(config) as file:
-            head = _read_up_to(file, _HEADER_BYTES)
+        head = _beginning(utf8_blocks(config), _HEADER_BYTES)
         if not head.strip():
             raise VeilError("VEIL211", f"{config.shown} is empty", "it needs at least a header", config.place)
         rows = csv.reader(
@@ -60,49 +62,92 @@ class CsvSource:
             )  # fmt: skip
         return column_names(first or [""], config)
 
-    def chunks(self, columns: Sequence[SourceColumn], chunk_rows: int) -> Iterator[Chunk]:
-        """See ``model.Source``."""
+    def slices(self, columns: Sequence[SourceColumn], chunk_rows: int) -> Iterator[Slice]:
+        """See ``model.Source``. What is read here is bytes; each slice parses its own."""
         names = self._header()
-        yield from rechunk(self._batches(names), columns, chunk_rows)
+        position = 0
+        for number, (text, rows) in enumerate(self._texts(chunk_rows)):
+            yield _CsvSlice(number, position, rows, text, names, tuple(columns), self._config)
+            position += rows
 
-    def _batches(self, names: tuple[str, ...]) -> Iterator[tuple[pa.RecordBatch, np.ndarray, list[RejectedRow]]]:
-        """Batches of text with each row's position, and the rows that were rejected up to there."""
-        ragged: list[tuple[int | None, bytes, int]] = []
+    def _texts(self, chunk_rows: int) -> Iterator[tuple[bytes, int]]:
+        """Whole rows as bytes, and how many they are; the header is left out."""
+        parts: list[bytes] = []
+        rows = size = 0
+        header = 1
+        for data, ends in self._row_ends():
+            if header and len(ends):
+                data, ends, header, parts = data[ends[0] :], ends[1:] - ends[0], 0, []
+                size = 0
+            while (cut := _cut(ends, chunk_rows - rows, _CHUNK_BYTES - size)) is not None:
+                yield b"".join([*parts, data[: ends[cut - 1]]]), rows + cut
+                data, ends, parts, rows, size = data[ends[cut - 1] :], ends[cut:] - ends[cut - 1], [], 0, 0
+            parts, rows, size = [*parts, data], rows + len(ends), size + len(data)
+            if size > _LARGEST_ROW:
+                raise VeilError(
+                    "VEIL210", f"a row of {self._config.shown} is larger than {_LARGEST_ROW >> 20} MiB",
+                    "check delimiter, quote and encoding in the pipeline's source", self._config.place,
+                )  # fmt: skip
+        if rows:
+            yield b"".join(parts), rows
+
+    def _row_ends(self) -> Iterator[tuple[bytes, Positions]]:
+        follow = RowEnds(self._config).feed
+        for data in utf8_blocks(self._config):
+            yield follow(data, False)
+        yield follow(b"", True)
+
+
+def _cut(ends: Positions, rows: int, size: int) -> int | None:
+    """After how many of the rows that end here a chunk is full, by their number or by their bytes; None if it is not."""
+    full = min(rows, int(np.searchsorted(ends, size)) + 1)
+    return full if full <= len(ends) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _CsvSlice:
+    """The bytes of a slice's rows, of which the first stands at ``position`` in the source."""
+
+    number: int
+    position: int
+    rows: int
+    text: bytes
+    names: tuple[str, ...]
+    columns: tuple[SourceColumn, ...]
+    config: SourceConfig
+
+    def read(self) -> Chunk:
+        raw, positions, rejected = self._parse()
+        return cast_chunk(self.number, raw, positions, rejected, self.columns)
+
+    def _parse(self) -> tuple[pa.RecordBatch, Positions, list[RejectedRow]]:
+        """The rows as text, with the position of each, and the rows that were rejected."""
+        ragged: list[tuple[int, bytes, int]] = []
 
         def reject(row: pcsv.InvalidRow) -> str:
-            ragged.append((row.number, as_read(row.text), row.actual_columns))
+            ragged.append((row.number - 1, as_read(row.text), row.actual_columns))
             return "skip"
 
-        position = 0
         try:
-            watch = QuoteCheck(self._config).feed if self._config.quote else None
-            with open_utf8(self._config, watch) as file:
-                reader = pcsv.open_csv(pa.PythonFile(file, mode="r"), *self._options(names, reject))
-                for batch in reader:
-                    taken = _next(ragged, position, batch.num_rows)
-                    yield self._place(batch, taken, position, names)
-                    position += batch.num_rows + len(taken)
-        except (pa.ArrowInvalid, pa.ArrowKeyError, OSError, EOFError):
+            table = pcsv.read_csv(pa.BufferReader(self.text), *self._options(reject))
+        except (pa.ArrowInvalid, pa.ArrowKeyError):
             # Arrow's text may quote the row.
-            raise VeilError(
-                "VEIL210", f"{self._config.shown} cannot be read as CSV after row {position}",
-                "check delimiter, quote and encoding in the pipeline's source; an open quote swallows the rest of a file",
-                self._config.place,
-            ) from None  # fmt: skip
-        if ragged:
-            empty = pa.RecordBatch.from_arrays([pa.array([], pa.string())] * len(names), names=list(names))
-            yield self._place(empty, ragged, position, names)
+            raise self._unreadable() from None
+        if table.num_rows + len(ragged) != self.rows:
+            raise self._unreadable()
+        batch = pa.RecordBatch.from_arrays([_whole(column) for column in table.columns], names=list(self.names))
+        return self._place(batch, ragged)
 
-    def _options(self, names: tuple[str, ...], reject: object) -> tuple[object, object, object]:
-        config = self._config
+    def _options(self, reject: object) -> tuple[object, object, object]:
+        config = self.config
         return (
-            pcsv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False, column_names=list(names), skip_rows_after_names=1),
+            pcsv.ReadOptions(block_size=len(self.text) + 1, use_threads=False, column_names=list(self.names)),
             pcsv.ParseOptions(
                 delimiter=config.delimiter, quote_char=config.quote or False, newlines_in_values=True,
                 invalid_row_handler=reject,
             ),
             pcsv.ConvertOptions(
-                column_types={name: pa.string() for name in names},
+                column_types={name: pa.string() for name in self.names},
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
                 null_values=list(config.null_values),
@@ -110,57 +155,47 @@ class CsvSource:
         )  # fmt: skip
 
     def _place(
-        self, batch: pa.RecordBatch, ragged: list[tuple[int | None, bytes, int]], position: int, names: tuple[str, ...]
-    ) -> tuple[pa.RecordBatch, np.ndarray, list[RejectedRow]]:
-        total = batch.num_rows + len(ragged)
-        taken = np.array([_index(number, position, total) for number, _text, _columns in ragged], dtype=np.int64)
-        positions = np.delete(np.arange(position, position + total, dtype=np.int64), taken - position)
-        if len(positions) != batch.num_rows:
-            raise unreadable(self._config)
+        self, batch: pa.RecordBatch, ragged: list[tuple[int, bytes, int]]
+    ) -> tuple[pa.RecordBatch, Positions, list[RejectedRow]]:
+        taken = np.array([number for number, _text, _columns in ragged], dtype=np.int64)
+        positions = np.delete(np.arange(self.rows, dtype=np.int64), taken) + self.position
         rejected = [
-            RejectedRow(int(at), f"has {count} fields, the header {len(names)}", text)
-            for at, (_number, text, count) in zip(taken, ragged, strict=True)
+            RejectedRow(self.position + at, f"has {count} fields, the header {len(self.names)}", text)
+            for at, text, count in ragged
         ]
         bad = _unreadable_rows(batch)
         if bad is not None:
             rejected += [
-                RejectedRow(int(positions[row]), reason, _raw_text(batch, row, self._config.delimiter))
+                RejectedRow(int(positions[row]), reason, _raw_text(batch, row, self.config.delimiter))
                 for row, reason in bad.items()
             ]
             keep = np.ones(batch.num_rows, dtype=bool)
             keep[list(bad)] = False
             batch, positions = batch.filter(pa.array(keep)), positions[keep]
-        columns = [self._text(column) for column in batch.columns]
+        columns = [_trimmed(column, self.config) for column in batch.columns] if self.config.trim else batch.columns
         rejected.sort(key=lambda row: row.position)
-        return pa.RecordBatch.from_arrays(columns, names=list(names)), positions, rejected
+        return pa.RecordBatch.from_arrays(columns, names=list(self.names)), positions, rejected
 
-    def _text(self, column: pa.Array) -> pa.Array:
-        if not self._config.trim:
-            return column
-        text = pc.utf8_trim_whitespace(column)
-        if not self._config.null_values:
-            return text
-        nulls = pa.array(self._config.null_values, pa.string())
-        # What was a null value before trimming and is not null stood in quotes: it is text.
-        null = pc.and_(pc.is_in(text, value_set=nulls), pc.invert(pc.is_in(column, value_set=nulls)))
-        return pc.if_else(null, pa.scalar(None, pa.string()), text) if pc.any(null).as_py() else text
+    def _unreadable(self) -> VeilError:
+        return VeilError(
+            "VEIL210", f"{self.config.shown} cannot be read as CSV after row {self.position}",
+            "check delimiter, quote and encoding in the pipeline's source; an open quote swallows the rest of a file",
+            self.config.place,
+        )  # fmt: skip
 
 
-def _next(ragged: list[tuple[int | None, bytes, int]], position: int, rows: int) -> list[tuple[int | None, bytes, int]]:
-    """Take the ragged rows that stand among the next ``rows`` rows: Arrow parses a block ahead of the one it gives."""
-    end, count = position + rows, 0
-    while count < len(ragged) and (ragged[count][0] or 0) - 2 <= end:
-        end, count = end + 1, count + 1
-    taken, ragged[:count] = ragged[:count], []
-    return taken
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks or [pa.array([], column.type)])
 
 
-def _index(number: int | None, position: int, total: int) -> int:
-    """A ragged row's position: Arrow counts rows from 1 and the header is row 1."""
-    found = position if number is None else number - 2
-    if not position <= found < position + total:
-        raise pa.ArrowInvalid
-    return found
+def _trimmed(column: pa.Array, config: SourceConfig) -> pa.Array:
+    text = pc.utf8_trim_whitespace(column)
+    if not config.null_values:
+        return text
+    nulls = pa.array(config.null_values, pa.string())
+    # What was a null value before trimming and is not null stood in quotes: it is text.
+    null = pc.and_(pc.is_in(text, value_set=nulls), pc.invert(pc.is_in(column, value_set=nulls)))
+    return pc.if_else(null, pa.scalar(None, pa.string()), text) if pc.any(null).as_py() else text
 
 
 def _unreadable_rows(batch: pa.RecordBatch) -> dict[int, str] | None:
@@ -182,5 +217,11 @@ def _raw_text(batch: pa.RecordBatch, row: int, delimiter: str) -> bytes:
     return as_read(delimiter.join(column[row].as_py() or "" for column in batch.columns))
 
 
-def _read_up_to(file: io.RawIOBase, size: int) -> bytes:
-    return file.read(size) or b""
+def _beginning(blocks: Iterable[bytes], size: int) -> bytes:
+    """The first ``size`` bytes, or all where there are fewer."""
+    found = b""
+    for data in blocks:
+        found += data
+        if len(found) >= size:
+            break
+    return found[:size]

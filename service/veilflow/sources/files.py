@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import codecs
 import gzip
-import io
 import re
 import unicodedata
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO, cast
 
 from veilflow.errors import VeilError
@@ -50,7 +49,7 @@ def is_marked(text: str) -> bool:
 
 
 def as_read(text: str) -> bytes:
-    """The bytes of a text from ``open_utf8``, with undecodable bytes as they were."""
+    """The bytes of a text from ``utf8_blocks``, with undecodable bytes as they were."""
     parts = _MARKS.split(text)
     out = [parts[0].encode("utf-8", "surrogatepass")]
     for high, low, rest in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
@@ -91,10 +90,30 @@ def open_bytes(config: SourceConfig) -> BinaryIO:
         raise unreadable(config) from None
 
 
-def open_utf8(config: SourceConfig, watch: Callable[[bytes, bool], None] | None = None) -> io.RawIOBase:
-    """The file as valid UTF-8 without a byte order mark or blank lines at its start, with a line end at its end.
-    Bytes that the encoding does not allow are marked (``is_marked``), so that they cost their row and not the block.
-    ``watch`` sees all bytes as they are given out, and whether they are the last."""
+def utf8_blocks(config: SourceConfig) -> Iterator[bytes]:
+    """The file's bytes as valid UTF-8, without a byte order mark or blank lines at its start, with a line end at its
+    end. Bytes that the encoding does not allow are marked (``is_marked``), so that they cost their row and not the
+    block. No block is empty. VEIL202 for an unknown encoding, VEIL210 where reading fails, VEIL211 if it is empty."""
+    decoder = _decoder(config)
+    last, first = b"\n", True
+    try:
+        with open_bytes(config) as file:
+            while block := file.read(_BLOCK):
+                data = decoder.decode(block).encode("utf-8", "surrogatepass")
+                if first:
+                    data = data.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
+                if data:
+                    first, last = False, data[-1:]
+                    yield data
+            data = decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
+    except (OSError, EOFError, UnicodeError, zlib.error):
+        # The exception holds the bytes.
+        raise unreadable(config) from None
+    if data or last != b"\n":
+        yield data + b"\n"
+
+
+def _decoder(config: SourceConfig) -> codecs.IncrementalDecoder:
     try:
         if codecs.lookup(config.encoding).name in _NO_FILE_ENCODINGS:
             raise LookupError
@@ -107,61 +126,7 @@ def open_utf8(config: SourceConfig, watch: Callable[[bytes, bool], None] | None 
         raise VeilError(
             "VEIL202", f'there is no encoding "{config.encoding}"', "for example: utf-8, utf-16, gb18030, latin-1", config.place
         ) from None  # fmt: skip
-    return _Utf8(open_bytes(config), decoder, config, watch)
-
-
-class _Utf8(io.RawIOBase):
-    def __init__(
-        self,
-        file: BinaryIO,
-        decoder: codecs.IncrementalDecoder,
-        config: SourceConfig,
-        watch: Callable[[bytes, bool], None] | None,
-    ) -> None:
-        self._file, self._decoder, self._config, self._watch = file, decoder, config, watch
-        self._last = b"\n"
-        self._rest = b""
-        self._first = True
-        self._ended = False
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        """Up to ``size`` bytes; empty only at the end."""
-        while not self._ended and (size < 0 or len(self._rest) < size):
-            self._fill()
-        size = len(self._rest) if size < 0 else size
-        out, self._rest = self._rest[:size], self._rest[size:]
-        return out
-
-    def readinto(self, buffer: object) -> int:
-        view = memoryview(cast(bytearray, buffer))
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
-
-    def _fill(self) -> None:
-        try:
-            data = self._file.read(_BLOCK)
-            self._ended = not data
-            data = self._decoder.decode(data, final=self._ended).encode("utf-8", "surrogatepass")
-        except (OSError, EOFError, UnicodeError, zlib.error):
-            # The exception holds the bytes.
-            raise unreadable(self._config) from None
-        if self._first and data:
-            data = data.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
-            self._first = not data
-        if self._ended and self._last != b"\n":
-            data += b"\n"
-        self._last = data[-1:] or self._last
-        if self._watch is not None:
-            self._watch(data, self._ended)
-        self._rest += data
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
+    return decoder
 
 
 def column_names(raw: Sequence[str], config: SourceConfig) -> tuple[str, ...]:

@@ -12,12 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from veilflow.errors import VeilError
-from veilflow.model import TEXT, Chunk, FileIdentity, RejectedRow, SourceColumn, SourceConfig, SourceSchema
-from veilflow.sources.files import as_read, identity, is_marked, open_utf8
+from veilflow.model import TEXT, FileIdentity, RejectedRow, Slice, SourceColumn, SourceConfig, SourceSchema
+from veilflow.sources.files import as_read, identity, is_marked, utf8_blocks
 from veilflow.sources.rows import rechunk
 
 _ROWS_A_PIECE = 8192
-_READ_BYTES = 1 << 20
 _LARGEST_OBJECT = 64 << 20
 
 
@@ -33,13 +32,12 @@ class JsonSource:
 
     def schema(self) -> SourceSchema:
         names = dict.fromkeys([*self._config.types, *self._config.expected])
-        with open_utf8(self._config):
-            pass
+        next(utf8_blocks(self._config), None)
         return SourceSchema(
             tuple(SourceColumn(name, self._config.types.get(name, TEXT)) for name in names), closed=False
         )
 
-    def chunks(self, columns: Sequence[SourceColumn], chunk_rows: int) -> Iterator[Chunk]:
+    def slices(self, columns: Sequence[SourceColumn], chunk_rows: int) -> Iterator[Slice]:
         yield from rechunk(self._pieces(columns), columns, chunk_rows)
 
     def _pieces(
@@ -66,14 +64,10 @@ class JsonSource:
 
     def _lines(self) -> Iterator[bytes]:
         rest = b""
-        try:
-            with open_utf8(self._config) as file:
-                while data := file.read(_READ_BYTES):
-                    *lines, rest = (rest + data).split(b"\n")
-                    yield from (line for line in lines if line.strip())
-                    self._bounded(len(rest))
-        except (OSError, EOFError):
-            raise self._broken() from None
+        for data in utf8_blocks(self._config):
+            *lines, rest = (rest + data).split(b"\n")
+            yield from (line for line in lines if line.strip())
+            self._bounded(len(rest))
         if rest.strip():
             yield rest
 
@@ -81,36 +75,36 @@ class JsonSource:
         """The texts of the objects in a top-level array, one at a time."""
         decoder, scan = codecs.getincrementaldecoder("utf-8")(), json.JSONDecoder()
         text, at, expect = "", 0, "["
+        blocks = utf8_blocks(self._config)
         try:
-            with open_utf8(self._config) as file:
-                while True:
-                    at = _skip_blanks(text, at)
-                    if at == len(text) or (expect == "value" and not _may_end(text, at, scan)):
-                        data = file.read(_READ_BYTES)
-                        if not data and (expect == "end" and at == len(text)):
-                            return
-                        if not data:
-                            raise self._broken()
-                        text, at = text[at:] + decoder.decode(data), 0
-                        self._bounded(len(text) - _READ_BYTES)
-                        continue
-                    mark = text[at]
-                    if expect == "[" and mark == "[":
-                        at, expect = at + 1, "first"
-                    elif expect in ("first", "comma") and mark == "]":
-                        at, expect = at + 1, "end"
-                    elif expect == "comma" and mark == ",":
-                        at, expect = at + 1, "value"
-                    elif expect in ("first", "value"):
-                        if expect == "first":
-                            expect = "value"
-                            continue
-                        _value, end = scan.raw_decode(text, at)
-                        yield text[at:end].encode("utf-8")
-                        at, expect = end, "comma"
-                    else:
+            while True:
+                at = _skip_blanks(text, at)
+                if at == len(text) or (expect == "value" and not _may_end(text, at, scan)):
+                    data = next(blocks, b"")
+                    if not data and (expect == "end" and at == len(text)):
+                        return
+                    if not data:
                         raise self._broken()
-        except (ValueError, OSError, EOFError, RecursionError):
+                    text, at = text[at:] + decoder.decode(data), 0
+                    self._bounded(len(text) - len(data))
+                    continue
+                mark = text[at]
+                if expect == "[" and mark == "[":
+                    at, expect = at + 1, "first"
+                elif expect in ("first", "comma") and mark == "]":
+                    at, expect = at + 1, "end"
+                elif expect == "comma" and mark == ",":
+                    at, expect = at + 1, "value"
+                elif expect in ("first", "value"):
+                    if expect == "first":
+                        expect = "value"
+                        continue
+                    _value, end = scan.raw_decode(text, at)
+                    yield text[at:end].encode("utf-8")
+                    at, expect = end, "comma"
+                else:
+                    raise self._broken()
+        except (ValueError, RecursionError):
             raise self._broken() from None
 
     def _bounded(self, size: int) -> None:

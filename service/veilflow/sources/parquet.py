@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from veilflow.errors import VeilError
-from veilflow.model import Chunk, FileIdentity, SourceColumn, SourceConfig, SourceSchema
+from veilflow.model import FileIdentity, Slice, SourceColumn, SourceConfig, SourceSchema
 from veilflow.sources.arrow_types import column_type, plain_batch
 from veilflow.sources.files import column_names, identity, unreadable
 from veilflow.sources.rows import Piece, rechunk
@@ -35,7 +35,7 @@ class ParquetSource:
             )
         )
 
-    def chunks(self, columns: Sequence[SourceColumn], chunk_rows: int) -> Iterator[Chunk]:
+    def slices(self, columns: Sequence[SourceColumn], chunk_rows: int) -> Iterator[Slice]:
         yield from rechunk(self._pieces(chunk_rows), columns, chunk_rows)
 
     def _pieces(self, rows: int) -> Iterator[Piece]:

@@ -3,20 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from veilflow.model import Chunk, RejectedRow, SourceColumn
+from veilflow.model import Chunk, RejectedRow, Slice, SourceColumn
 from veilflow.sources.casting import cast_batch
 
 Positions = np.ndarray[Any, np.dtype[np.int64]]
 Piece = tuple[pa.RecordBatch, Positions, list[RejectedRow]]
 
 
-def rechunk(pieces: Iterable[Piece], columns: Sequence[SourceColumn], chunk_rows: int) -> Iterator[Chunk]:
-    """Chunk ``n`` holds the rows at positions ``n * chunk_rows`` up to ``(n + 1) * chunk_rows``, rejected ones included."""
+@dataclass(frozen=True, slots=True)
+class _Pieces:
+    """A slice that is decoded already and only has to be cast."""
+
+    number: int
+    pieces: list[Piece]
+    columns: Sequence[SourceColumn]
+
+    def read(self) -> Chunk:
+        table = pa.Table.from_batches([piece[0] for piece in self.pieces]).combine_chunks()
+        batches = table.to_batches()
+        raw = batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+        positions = np.concatenate([piece[1] for piece in self.pieces])
+        return cast_chunk(self.number, raw, positions, [row for piece in self.pieces for row in piece[2]], self.columns)
+
+
+def cast_chunk(
+    number: int,
+    raw: pa.RecordBatch,
+    positions: Positions,
+    rejected: Sequence[RejectedRow],
+    columns: Sequence[SourceColumn],
+) -> Chunk:
+    """The chunk of decoded rows, cast to the types of ``columns``."""
+    values, bad = cast_batch(raw, columns)
+    return Chunk(number, raw, values, positions, bad, tuple(rejected))
+
+
+def rechunk(pieces: Iterable[Piece], columns: Sequence[SourceColumn], chunk_rows: int) -> Iterator[Slice]:
+    """Slice ``n`` holds the rows at positions ``n * chunk_rows`` up to ``(n + 1) * chunk_rows``, rejected ones included."""
     number = 0
     waiting: list[Piece] = []
     read = 0
@@ -25,10 +54,10 @@ def rechunk(pieces: Iterable[Piece], columns: Sequence[SourceColumn], chunk_rows
         read += piece[0].num_rows + len(piece[2])
         while read >= (number + 1) * chunk_rows:
             chunk, rest = _cut(waiting, (number + 1) * chunk_rows)
-            yield _chunk(number, chunk, columns)
+            yield _Pieces(number, chunk, columns)
             waiting, number = rest, number + 1
     if read > number * chunk_rows:
-        yield _chunk(number, waiting, columns)
+        yield _Pieces(number, waiting, columns)
 
 
 def _cut(pieces: list[Piece], end: int) -> tuple[list[Piece], list[Piece]]:
@@ -42,18 +71,3 @@ def _cut(pieces: list[Piece], end: int) -> tuple[list[Piece], list[Piece]]:
         if rows < batch.num_rows or late:
             after.append((batch.slice(rows), positions[rows:], late))
     return before, after
-
-
-def _chunk(number: int, pieces: list[Piece], columns: Sequence[SourceColumn]) -> Chunk:
-    table = pa.Table.from_batches([piece[0] for piece in pieces]).combine_chunks()
-    batches = table.to_batches()
-    raw = batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
-    values, bad = cast_batch(raw, columns)
-    return Chunk(
-        number=number,
-        raw=raw,
-        values=values,
-        positions=np.concatenate([piece[1] for piece in pieces]),
-        bad_cells=bad,
-        rejected=tuple(row for piece in pieces for row in piece[2]),
-    )

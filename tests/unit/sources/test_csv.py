@@ -23,7 +23,7 @@ DATA = Path(__file__).parents[2] / "data"
 
 def read(path: Path, rows: int = 100_000, **options: Any) -> list[Chunk]:
     source = open_source(SourceConfig("csv", path, path.name, **options))
-    return list(source.chunks(source.schema().columns, rows))
+    return [piece.read() for piece in source.slices(source.schema().columns, rows)]
 
 
 def cells(chunks: list[Chunk]) -> list[dict[str, Any]]:
@@ -171,7 +171,6 @@ def test_only_an_unquoted_empty_field_is_null(file: Path) -> None:
         (b"a\n1\n", {"encoding": "UTF-7"}, "VEIL202"),
         (b'a,b\n1,"secret\n2,secret\n3,z\n', {}, "VEIL210"),
         (b'a,b\n1,"secret\n2,"secret"\n' + b"3,z\n" * 900_000, {}, "VEIL210"),
-        (b"a,b\n1," + b"secret" * 1_000_000 + b"\n", {}, "VEIL210"),
     ],
 )
 def test_what_cannot_be_read_has_its_code_and_shows_no_value(
@@ -184,6 +183,16 @@ def test_what_cannot_be_read_has_its_code_and_shows_no_value(
     assert caught.value.code == code
     assert "secret" not in str(caught.value)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_large_rows_make_smaller_chunks(file: Path) -> None:
+    """A row of six megabytes is read; memory holds a few of them at a time, wherever the file's blocks end."""
+    cell = b"x" * 6_000_000
+    file.write_bytes(b"a,b\n" + b"".join(b"%d,%s\n" % (number, cell) for number in range(12)) + b"12,y\n")
+    chunks = read(file)
+    assert [chunk.rows_read for chunk in chunks] == [6, 6, 1]
+    assert [row["a"] for row in cells(chunks)] == [str(number) for number in range(13)]
+    assert [int(chunk.positions[0]) for chunk in chunks] == [0, 6, 12]
 
 
 def test_gzip_is_known_by_its_first_bytes(file: Path) -> None:

@@ -22,7 +22,7 @@ def read(path: Path, data: bytes, kind: str = "jsonl", **options: Any) -> list[C
     path.write_bytes(data)
     source = open_source(SourceConfig(kind, path, path.name, **options))
     assert not source.schema().closed
-    return list(source.chunks(source.schema().columns, 100))
+    return [piece.read() for piece in source.slices(source.schema().columns, 100)]
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_parquet_and_frames_keep_types_and_turn_nested_values_into_json(tmp_path
     for source in (file, frame_source(table)):
         columns = source.schema().columns
         assert [column.type.name for column in columns] == ["integer", "decimal", "text", "json"]
-        first, second = source.chunks(columns, 1)
+        first, second = (piece.read() for piece in source.slices(columns, 1))
         assert first.values.to_pylist() == [{"i": 1, "d": Decimal("1.10"), "t": "x", "n": '{"k": 1}'}]
         assert second.positions.tolist() == [1]
 
@@ -118,8 +118,9 @@ def test_a_value_fits_or_not_whatever_stands_beside_it(kind: ColumnType, good: l
 def test_a_type_that_the_file_cannot_give_is_a_mistake_of_the_pipeline() -> None:
     """Numbers are cast exactly or not at all; a boolean is no date."""
     table = pa.table({"f": [1.5, 2.0], "b": [True, False]})
-    (chunk,) = frame_source(table.select(["f"])).chunks([SourceColumn("f", ColumnType("integer", pa.int64()))], 9)
+    (piece,) = frame_source(table.select(["f"])).slices([SourceColumn("f", ColumnType("integer", pa.int64()))], 9)
+    chunk = piece.read()
     assert chunk.values.to_pylist() == [{"f": None}, {"f": 2}]
     with pytest.raises(VeilError) as caught:
-        list(frame_source(table).chunks([SourceColumn("b", ColumnType("date", pa.date32()))], 9))
+        next(frame_source(table).slices([SourceColumn("b", ColumnType("date", pa.date32()))], 9)).read()
     assert caught.value.code == "VEIL202"

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from veilflow.errors import VeilError
 from veilflow.model import SourceConfig
-from veilflow.sources.csv_quotes import QuoteCheck
+from veilflow.sources.csv_rows import RowEnds
 
 CONFIG = SourceConfig("csv", Path("people.csv"), "people.csv")
 
 
 def line_of_mismatch(data: bytes, pieces: list[int]) -> str | None:
-    """What ``QuoteCheck`` says of data that comes in pieces of these sizes; None if it is content."""
-    check, at = QuoteCheck(CONFIG), 0
+    """What ``RowEnds`` says of data that comes in pieces of these sizes; None if it is content."""
+    check, at = RowEnds(CONFIG), 0
     try:
         for size in pieces:
             check.feed(data[at : at + size], final=False)
@@ -61,3 +61,25 @@ def test_names_the_line(text: str, line: str) -> None:
     """Where a person looks: the line in which the quote opened, or was followed by text."""
     assert line_of_mismatch(text.encode(), []) == line
     assert line_of_mismatch(text.encode(), [1] * len(text)) == line
+
+
+@given(st.lists(st.lists(st.text(alphabet='ab,"\n\r', max_size=4), min_size=2, max_size=3), max_size=9), st.lists(st.integers(0, 7), max_size=8), st.sampled_from(["\n", "\r\n", "\r"]))  # fmt: skip
+def test_finds_where_each_row_ends(rows: list[list[str]], pieces: list[int], line_end: str) -> None:
+    """Whatever stands in quoted fields, and however the file is cut; blank lines are no rows."""
+    texts = []
+    for row in rows:
+        text = io.StringIO(newline="")
+        csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator=line_end).writerow(row)
+        texts.append(text.getvalue())
+    data = (line_end + line_end.join(texts)).encode()
+    follow, at, found, size = RowEnds(CONFIG), 0, [], 0
+    for count in [*pieces, len(data)]:
+        part, ends = follow.feed(data[at : at + count], final=count == len(data))
+        found += [size + int(end) for end in ends]
+        at, size = at + count, size + len(part)
+    want, end = [], len(line_end)
+    for text in texts:
+        end += len(text)
+        want.append(end)
+        end += len(line_end)
+    assert (found, size) == (want, len(data))
