@@ -224,8 +224,11 @@ def _end_with_parent(parent: int) -> None:
 def serve(descriptor: int) -> None:
     """Be the server, on a socket that the parent bound; the working directory is Prefect's home."""
     import fcntl
+    import gc
     import threading
 
+    # A start makes half a million objects and drops few: collecting them takes an eighth of its time.
+    gc.disable()
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     # Two commands may start together on a new database: one migrates it, the other waits.
     lock = os.open("start.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -237,6 +240,8 @@ def serve(descriptor: int) -> None:
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             os.close(lock)
+            gc.freeze()
+            gc.enable()
 
     config = uvicorn.Config(
         create_app, factory=True, log_level="warning", access_log=False, timeout_graceful_shutdown=1

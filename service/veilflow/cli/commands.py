@@ -362,9 +362,11 @@ def _orchestrator(
                 )
             return
         with _embedded_prefect(project, output) as server:
-            # Importing Prefect takes as long as its server takes to start: side by side.
+            # Importing takes as long as the server takes to start: side by side.
             from veilflow.flows import run_with_prefect
+            from veilflow.run import import_engines
 
+            import_engines()
             _wait(server, output)
             yield lambda name, began: run_with_prefect(
                 Request(project, environment, name, began), on_progress=on_progress(name)

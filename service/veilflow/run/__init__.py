@@ -6,7 +6,7 @@ through ``chunk.process``. Nothing is decided here: a choice belongs into the pl
 
 from veilflow.run.execute import Call, Request, direct, execute
 from veilflow.run.on_demand import Preview, anonymize, preview
-from veilflow.run.prepare import Prepared, prepare
+from veilflow.run.prepare import Prepared, import_engines, prepare
 from veilflow.run.result import run_document
 from veilflow.run.stage import Interrupted, OnProgress
 
@@ -20,6 +20,7 @@ __all__ = [
     "anonymize",
     "direct",
     "execute",
+    "import_engines",
     "prepare",
     "preview",
     "run_document",

@@ -105,6 +105,13 @@ def prepare(project: Path, environment: str, name: str) -> Prepared:
     return resolve(loaded, loaded.source.schema())
 
 
+def import_engines() -> None:
+    """Import what every run uses and takes two seconds to import, for a caller that has to wait anyway."""
+    import pandas  # noqa: F401  # Arrow imports it with its first scalar
+    import polars  # noqa: F401
+    import sqlalchemy  # noqa: F401
+
+
 def open_parts(prepared: Prepared, run_id: str) -> Opened:
     """Open the key ring and derive what the plan needs; ``prepared`` must be free of errors."""
     assert prepared.target is not None
