@@ -13,6 +13,7 @@ help:
 
 setup: $(STAMP)
 
+# Bytecode is compiled here: else every first import does it, and every import where PYTHONDONTWRITEBYTECODE is set.
 # The stamp is written last, so a set-up that was interrupted starts again.
 $(STAMP): requirements/dev.txt requirements/uv.txt pyproject.toml
 	@rm -f $(STAMP)
@@ -22,8 +23,9 @@ $(STAMP): requirements/dev.txt requirements/uv.txt pyproject.toml
 	if ! $(BIN)/python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then rm -rf .venv; $$python -m venv .venv; fi
 	@echo "installing the locked dependencies into .venv"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt requirements/uv.txt
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/dev.txt requirements/uv.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q service
 	@touch $(STAMP)
 
 demo: $(STAMP)
