@@ -14,18 +14,37 @@ from hypothesis import strategies as st
 
 from veilflow.errors import Place, VeilError
 from veilflow.keys import KeyRing
+from veilflow.model import FileContent
 from veilflow.treatments import TREATMENTS, Context, Treatment, make_step
 from veilflow.treatments.nested import without
 
 RING = KeyRing.parse(KeyRing.generate("2026-01-01T00:00:00Z"))
 OTHER = KeyRing.parse(KeyRing.generate("2026-01-01T00:00:00Z"))
 PLACE = Place("policy.yaml", 1)
+TABLE = FileContent("h.csv", "", "value,region\na,north\n1,south\n")
 PARAMETERS: dict[str, list[dict[str, Any]]] = {
     "mask": [{"keep_first": 1}, {"keep_last": 2}, {"keep_first": 1, "keep_last": 1, "with": "x"}, {}],
     "mask_phone": [{}, {"keep_last": 0}, {"keep_last": 4}],
     "keep_prefix": [{"length": 2}],
     "generalise": [{"to": "year"}, {"to": "week"}, {"width": 10}],
-    "redact": [{}, {"with": ""}],
+    "redact": [{}, {"with": ""}, {"by": "class"}],
+    "constant": [{"value": "x"}, {"value": 7}, {"value": True}, {"value": "2000-01-01"}],
+    "mask_card": [{}, {"keep_first": 6}],
+    "mask_ip": [{}, {"v4": 13, "v6": 0}],
+    "age": [{"future": "quarantine"}],
+    "age_band": [{"future": "quarantine"}, {"edges": [18, 65], "top": 100}],
+    "round": [{"to": 10}, {"to": 0.5}],
+    "band": [{"width": 10}, {"edges": [0, 100]}],
+    "clip": [{"at_least": 0}, {"at_most": 100, "at_least": -100}],
+    "zip3": [{}, {"also": ["205"]}],
+    "grid": [
+        {"axis": "latitude", "degrees": 0.5},
+        {"axis": "longitude", "kilometres": 5, "latitude": "latitude"},
+    ],
+    "hierarchy": [
+        {"table": TABLE, "level": "region", "missing": "redact"},
+        {"table": TABLE, "level": 1, "missing": "quarantine"},
+    ],
     "when": [
         {"column": "country", "in": ["DE", "FR"], "then": "null", "otherwise": "null"},
         {"column": "country", "not_in": ["DE"], "then": {"mask": {"keep_first": 1}}, "otherwise": ["redact"]},
@@ -39,7 +58,7 @@ PARAMETERS: dict[str, list[dict[str, Any]]] = {
     ],
 }
 #: Columns that steps read.
-COLUMNS = {"country": pa.array(["DE", None, "US"])}
+COLUMNS = {"country": pa.array(["DE", None, "US"]), "latitude": pa.array([52.5, None, -89.9])}
 VALUES: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
     "text": (pa.string(), st.text(st.characters(exclude_categories=["Cs"]), max_size=12)),
     "integer": (pa.int64(), st.integers(-(2**62), 2**62)),
@@ -113,19 +132,20 @@ def test_a_treatment_keeps_rows_order_nulls_and_chunking(
 @given(
     values=st.lists(st.none() | st.text(st.characters(codec="ascii"), max_size=9) | st.text("ab王é🙂", max_size=9)),
     first=st.integers(0, 4), last=st.integers(0, 4), with_=st.sampled_from("*x•"),
-    cut=st.integers(0, 3),
+    cut=st.integers(0, 3), share=st.sampled_from([0.25, 0.5, 0.75]),
 )  # fmt: skip
 @settings(deadline=None)
 def test_a_mask_is_what_its_definition_says(
-    values: list[str | None], first: int, last: int, with_: str, cut: int
+    values: list[str | None], first: int, last: int, with_: str, cut: int, share: float
 ) -> None:
     """By code point, in ASCII and beyond, also in a slice: the kernels against a line of plain Python."""
 
     def masked(value: str) -> str:
         hidden = len(value) - first - last
-        return value[:first] + with_ * hidden + value[first + hidden :] if hidden > 0 else with_ * len(value)
+        shows = hidden > 0 and first + last <= share * len(value)
+        return value[:first] + with_ * hidden + value[first + hidden :] if shows else with_ * len(value)
 
-    step = make_step("mask", {"keep_first": first, "keep_last": last, "with": with_}, PLACE)
+    step = make_step("mask", {"keep_first": first, "keep_last": last, "with": with_, "at_most": share}, PLACE)
     found = TREATMENTS["mask"].apply(pa.array(values, pa.string()).slice(cut), step.parameters, Context())
     assert found.to_pylist() == [None if value is None else masked(value) for value in values[cut:]]
 
@@ -158,7 +178,18 @@ def test_another_key_gives_another_token() -> None:
         ("maks", {}), ("mask", {"keep_frist": 1}), ("mask", {"keep_first": -1}), ("mask", {"keep_first": True}),
         ("mask", {"with": "**"}), ("keep_prefix", {}), ("keep_prefix", {"length": "2"}), ("generalise", {}),
         ("generalise", {"to": "century"}), ("generalise", {"width": 0}), ("generalise", {"to": "year", "width": 1}),
-        ("token", {"key": "x"}), ("mask_phone", {"keep_last": 9}),
+        ("token", {"key": "x"}), ("mask_phone", {"keep_last": 9}), ("mask", {"at_most": 1}), ("mask", {"at_most": "0.5"}),
+        ("mask_card", {"keep_first": 7}), ("mask_card", {"keep_last": 5}), ("mask_chinese_id", {"keep_last": 4}),
+        ("mask_ip", {"v4": 25}), ("mask_ip", {"v6": 65}), ("redact", {"by": "name"}), ("constant", {}), ("constant", {"value": [1]}),
+        ("age", {"top": 0}), ("age", {"future": "keep"}), ("age_band", {"width": 0}), ("age_band", {"edges": [18, 18]}),
+        ("age_band", {"edges": [90]}), ("age_band", {"edges": [18], "width": 5}), ("round", {"to": 0}), ("round", {"to": "1"}),
+        ("round", {"to": float("inf")}), ("band", {}), ("band", {"width": 1, "edges": [1]}), ("band", {"edges": [2, 1]}),
+        ("band", {"edges": []}), ("clip", {}), ("clip", {"at_least": 2, "at_most": 1}), ("clip", {"at_most": True}),
+        ("postcode", {"keep": 6}), ("zip3", {"census": 1890}), ("zip3", {"also": ["3a6"]}), ("zip3", {"also": "036"}),
+        ("grid", {"axis": "altitude", "degrees": 1}), ("grid", {"axis": "latitude"}), ("grid", {"axis": "latitude", "degrees": 0}),
+        ("grid", {"axis": "longitude", "kilometres": 5}), ("grid", {"axis": "latitude", "kilometres": 5, "latitude": "c"}),
+        ("hierarchy", {"table": "h.csv", "level": 1}), ("hierarchy", {"table": TABLE, "level": 2}),
+        ("hierarchy", {"table": TABLE, "level": "value"}), ("hierarchy", {"table": TABLE, "level": 1, "missing": "keep"}),
     ],
 )  # fmt: skip
 def test_refuses_what_it_does_not_know(name: str, parameters: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from veilflow.config import (
     load_policy,
     load_suite,
 )
+from veilflow.errors import VeilError
 from veilflow.model import TEXT, ColumnType, SourceColumn, SourceSchema
 from veilflow.plan import Decision, decide, document
 
@@ -46,6 +47,7 @@ def planned(
     suite: str | None = None,
     schema: Mapping[str, ColumnType] = SCHEMA,
     names: NamesConfig | None = None,
+    as_of: date = date(2026, 1, 1),
 ) -> Decision:
     """Decide from files, as a run does."""
     for name, content in (
@@ -61,9 +63,7 @@ def planned(
     config: PipelineConfig = load_pipeline(directory, "p", "dev")
     checks: SuiteConfig | None = load_suite(directory, "s") if suite else None
     columns = tuple(SourceColumn(name, kind) for name, kind in schema.items())
-    return decide(
-        config, rules, checks, names, SourceSchema(columns), "dev", publish="transaction", as_of=date(2026, 1, 1)
-    )
+    return decide(config, rules, checks, names, SourceSchema(columns), "dev", publish="transaction", as_of=as_of)
 
 
 def codes(decision: Decision) -> list[str]:
@@ -228,6 +228,27 @@ def test_the_document_shows_the_steps_inside_a_step(tmp_path: Path) -> None:
 
 def hashes(decision: Decision) -> tuple[str, str]:
     return decision.plan.plan_hash, decision.plan.policy_hash
+
+
+def test_the_date_counts_where_a_treatment_depends_on_it(tmp_path: Path) -> None:
+    """A plan of ages is another one on another day; others are not."""
+    born = {"age": ColumnType("date", pa.date32())}
+    found = {}
+    for treatment in ("{generalise: {to: year}}", "age", "{when: {column: city, in: [x], then: age, otherwise: age}}"):
+        policy = RULES.replace("{generalise: {width: 10}}", treatment)
+        days = [planned(tmp_path, policy, schema=SCHEMA | born, as_of=date(2026, 1, day)) for day in (1, 2)]
+        assert [codes(one) for one in days] == [[], []]
+        found[treatment] = (days[0].plan.plan_hash == days[1].plan.plan_hash, document(days[1]).get("as_of"))
+    assert list(found.values()) == [(True, None), (False, "2026-01-02"), (False, "2026-01-02")]
+
+
+def test_a_pipeline_may_name_its_date(tmp_path: Path) -> None:
+    """`as_of`, a date and nothing else."""
+    planned(tmp_path, pipeline=PIPELINE + "as_of: 2026-03-01\n")
+    assert load_pipeline(tmp_path, "p", "dev").as_of == date(2026, 3, 1)
+    with pytest.raises(VeilError) as caught:
+        planned(tmp_path, pipeline=PIPELINE + "as_of: yesterday\n")
+    assert caught.value.code == "VEIL202"
 
 
 def test_hashes_do_not_change_with_spelling(tmp_path: Path) -> None:

@@ -14,11 +14,18 @@ from typing import Any
 
 from veilflow.errors import Place, VeilError
 from veilflow.model import Step
+from veilflow.treatments.ages import AGE, AGE_BAND
 from veilflow.treatments.contact import MASK_EMAIL, MASK_PHONE
 from veilflow.treatments.generalise import GENERALISE
+from veilflow.treatments.hierarchy import HIERARCHY
+from veilflow.treatments.id_numbers import MASK_CARD, MASK_CHINESE_ID
 from veilflow.treatments.interface import Context, Make, Traits, Treatment, Unfit, type_name
 from veilflow.treatments.mask import KEEP_PREFIX, MASK
-from veilflow.treatments.remove import DROP, KEEP, NULL, REDACT
+from veilflow.treatments.names import MASK_CHINESE_NAME, MASK_NAME
+from veilflow.treatments.network import MASK_IP, URL_HOST
+from veilflow.treatments.numbers import BAND, CLIP, ROUND
+from veilflow.treatments.places import GRID, POSTCODE, ZIP3
+from veilflow.treatments.remove import CONSTANT, DROP, KEEP, NULL, REDACT
 from veilflow.treatments.structured import STRUCTURED
 from veilflow.treatments.token import TOKEN
 from veilflow.treatments.when import WHEN
@@ -41,12 +48,28 @@ TREATMENTS: dict[str, Treatment] = {
     "drop": DROP,
     "null": NULL,
     "redact": REDACT,
+    "constant": CONSTANT,
     "mask": MASK,
     "mask_email": MASK_EMAIL,
     "mask_phone": MASK_PHONE,
+    "mask_card": MASK_CARD,
+    "mask_name": MASK_NAME,
+    "mask_chinese_name": MASK_CHINESE_NAME,
+    "mask_chinese_id": MASK_CHINESE_ID,
+    "mask_ip": MASK_IP,
+    "url_host": URL_HOST,
     "token": TOKEN,
     "generalise": GENERALISE,
+    "age": AGE,
+    "age_band": AGE_BAND,
+    "round": ROUND,
+    "band": BAND,
+    "clip": CLIP,
     "keep_prefix": KEEP_PREFIX,
+    "postcode": POSTCODE,
+    "zip3": ZIP3,
+    "grid": GRID,
+    "hierarchy": HIERARCHY,
     "when": WHEN,
     "structured": STRUCTURED,
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
 
 import numpy as np
 import pyarrow as pa
@@ -13,11 +15,13 @@ from veilflow.treatments.interface import TEXT_ONLY, Context, Traits, Treatment,
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """``keep_first`` and ``keep_last`` code points stay, each other becomes ``with``. A value that would be shown whole is masked whole."""
+    """``keep_first`` and ``keep_last`` code points stay, each other becomes ``with``. A value of which more than the
+    share ``at_most`` would be shown is masked whole."""
 
     keep_first: int = 0
     keep_last: int = 0
     with_: str = "*"
+    at_most: float = 0.5
 
     def __post_init__(self) -> None:
         whole("keep_first", self.keep_first, 0, 64)
@@ -25,15 +29,25 @@ class Mask:
         text("with", self.with_)
         if len(self.with_) != 1:
             raise ValueError("with must be one character")
+        if isinstance(self.at_most, bool) or not isinstance(self.at_most, int | float) or not 0 < self.at_most < 1:
+            raise ValueError("at_most must be a share above 0 and below 1")
+
+    @property
+    def shortest(self) -> int:
+        """The length from which a value is shown in part."""
+        shown = self.keep_first + self.keep_last
+        return max(shown + 1, ceil(shown / Fraction(str(self.at_most))))
 
 
-def mask_text(values: pa.Array, keep_first: int, keep_last: int, with_: str) -> pa.Array:
-    """Mask a string array; the length in code points stays."""
-    fast = _mask_ascii(values, keep_first, keep_last, with_)
-    return _mask_any(values, keep_first, keep_last, with_) if fast is None else fast
+def mask_text(values: pa.Array, keep_first: int, keep_last: int, with_: str, shortest: int | None = None) -> pa.Array:
+    """Mask a string array; the length in code points stays. Values below ``shortest`` are masked whole, as are those
+    that would be shown whole."""
+    shortest = keep_first + keep_last + 1 if shortest is None else shortest
+    fast = _mask_ascii(values, keep_first, keep_last, with_, shortest)
+    return _mask_any(values, keep_first, keep_last, with_, shortest) if fast is None else fast
 
 
-def _mask_ascii(values: pa.Array, keep_first: int, keep_last: int, with_: str) -> pa.Array | None:
+def _mask_ascii(values: pa.Array, keep_first: int, keep_last: int, with_: str, shortest: int) -> pa.Array | None:
     """The common case on the bytes themselves: where all is ASCII a byte is a code point. None if it is not."""
     _validity, offset_buffer, data_buffer = values.buffers()
     if data_buffer is None or not len(values) or not with_.isascii():
@@ -44,7 +58,7 @@ def _mask_ascii(values: pa.Array, keep_first: int, keep_last: int, with_: str) -
         return None
     offsets = offsets - offsets[0]
     starts, ends = offsets[:-1], offsets[1:]
-    partly = ends - starts > keep_first + keep_last
+    partly = ends - starts >= shortest
     starts, ends = starts[partly], ends[partly]
     masked = np.full(len(data), ord(with_), np.uint8)
     for shown in [starts + n for n in range(keep_first)] + [ends - n for n in range(1, keep_last + 1)]:
@@ -53,21 +67,23 @@ def _mask_ascii(values: pa.Array, keep_first: int, keep_last: int, with_: str) -
     return pc.if_else(pc.is_valid(values), text, pa.scalar(None, pa.string())) if values.null_count else text
 
 
-def _mask_any(values: pa.Array, keep_first: int, keep_last: int, with_: str) -> pa.Array:
+def _mask_any(values: pa.Array, keep_first: int, keep_last: int, with_: str, shortest: int) -> pa.Array:
     lengths = pc.utf8_length(values)
     shown = keep_first + keep_last
-    hidden = pc.if_else(pc.greater(lengths, shown), pc.subtract(lengths, shown), lengths)
+    hidden = pc.if_else(pc.greater_equal(lengths, shortest), pc.subtract(lengths, shown), lengths)
     stars = pc.binary_repeat(pa.scalar(with_), hidden)
     if not shown:
         return stars
     first = pc.utf8_slice_codeunits(values, 0, keep_first) if keep_first else pa.scalar("")
     last = pc.utf8_slice_codeunits(values, -keep_last) if keep_last else pa.scalar("")
     masked = pc.binary_join_element_wise(first, stars, last, "")
-    return pc.if_else(pc.greater(lengths, shown), masked, stars)
+    return pc.if_else(pc.greater_equal(lengths, shortest), masked, stars)
 
 
 def _mask(values: pa.Array, parameters: Mask, _context: Context) -> pa.Array:
-    return mask_text(values.cast(pa.string()), parameters.keep_first, parameters.keep_last, parameters.with_)
+    return mask_text(
+        values.cast(pa.string()), parameters.keep_first, parameters.keep_last, parameters.with_, parameters.shortest
+    )
 
 
 @dataclass(frozen=True, slots=True)
