@@ -220,8 +220,31 @@ class ColumnPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class RowCondition:
+    """Which rows a check judges: ``column op value``, or ``parts`` joined by the op ``and`` or ``or``."""
+
+    op: str
+    column: str = ""
+    value: Any = None
+    parts: tuple[RowCondition, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it reads, each once."""
+        found = [name for part in self.parts for name in part.columns] if self.parts else [self.column]
+        return tuple(dict.fromkeys(found))
+
+
+OnFail = Literal["refuse", "quarantine", "warn"]
+
+
+@dataclass(frozen=True, slots=True)
 class CheckPlan:
-    """One row expectation: Great Expectations' type name and its arguments without ``mostly``."""
+    """One row expectation: Great Expectations' type name and its arguments without ``mostly``.
+
+    A row that fails is held back, except under ``on_fail: warn``; fewer passing than ``mostly`` refuses the run,
+    except under ``warn``.
+    """
 
     type: str
     columns: tuple[str, ...]
@@ -231,10 +254,17 @@ class CheckPlan:
     place: Place
     #: Who judges it: ``compiled`` (Arrow kernels) or ``great_expectations``.
     engine: str = "compiled"
+    on_fail: OnFail = "quarantine"
+    condition: RowCondition | None = None
 
     @property
     def column(self) -> str:
         return ", ".join(self.columns)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The columns that it judges, and those of its condition."""
+        return tuple(dict.fromkeys([*self.columns, *(self.condition.columns if self.condition else ())]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -480,6 +510,8 @@ class Receipt:
     failures: Mapping[str, int]
     evaluated: Mapping[str, int]
     failed: Mapping[str, int]
+    #: Per check that failed: the source positions of the chunk's first few rows.
+    first: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -573,6 +605,23 @@ class QuarantineCount:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckCount:
+    """What one check came to over the whole run: no value, only counts and positions in the source (from 0)."""
+
+    expectation: str
+    column: str
+    title: str
+    kind: str
+    engine: str
+    on_fail: str
+    evaluated: int
+    failed: int
+    passed: bool
+    first: tuple[int, ...] = ()
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorRecord:
     """An error as it goes into results and JSON."""
 
@@ -607,6 +656,7 @@ class RunResult:
     errors: tuple[ErrorRecord, ...]
     started: str
     ended: str | None
+    checks: tuple[CheckCount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

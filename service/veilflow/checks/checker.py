@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from veilflow.checks.comparison import COMPILED, comparable_arguments, fit_check
-from veilflow.checks.compiled import compile_checks, judge
-from veilflow.model import TEXT, Checker, CheckOutcome, CheckPlan, Chunk, SourceColumn
+from veilflow.checks.comparison import COMPILED, comparable_arguments, fit_check, fitting_condition
+from veilflow.checks.compiled import Compiled, compile_checks, judge
+from veilflow.checks.conditions import holds
+from veilflow.model import TEXT, Checker, CheckOutcome, CheckPlan, Chunk, RowCondition, SourceColumn
 
 
 def open_checker(checks: Sequence[CheckPlan], columns: Sequence[SourceColumn]) -> Checker:
@@ -19,29 +23,71 @@ def open_checker(checks: Sequence[CheckPlan], columns: Sequence[SourceColumn]) -
     return _Checker(checks, columns)
 
 
+@dataclass(frozen=True)
+class _Group:
+    """The checks that judge the same rows: all of them, or those for which a condition holds."""
+
+    condition: RowCondition | None
+    compiled: tuple[Compiled, ...]
+    great_expectations: Any
+
+
 class _Checker:
     """The checks of one plan, each with its engine. Great Expectations is imported only if one needs it."""
 
     def __init__(self, checks: Sequence[CheckPlan], columns: Sequence[SourceColumn]) -> None:
         kinds = {column.name: column.type for column in columns}
-        prepared = {}
-        for number, check in enumerate(checks):
-            types = [kinds.get(column, TEXT) for column in check.columns]
-            prepared[number] = (fit_check(check, types), comparable_arguments(check, types))
-        compiled = {number: one for number, one in prepared.items() if one[0].engine == COMPILED}
-        others = {number: one for number, one in prepared.items() if number not in compiled}
-        self._compiled, self._rows = compile_checks(compiled, columns), len(prepared)
-        self._great_expectations = None
-        if others:
-            from veilflow.checks.great_expectations_engine import GreatExpectationsChecker
-
-            self._great_expectations = GreatExpectationsChecker(others, columns)
+        self._count = len(checks)
+        fitted = {number: fit_check(check, kinds) for number, check in enumerate(checks)}
+        conditions = {number: fitting_condition(check, kinds) for number, check in fitted.items()}
+        self._groups = []
+        for condition in dict.fromkeys(conditions.values()):
+            numbers = [number for number in fitted if conditions[number] == condition]
+            self._groups.append(_group(condition, {number: fitted[number] for number in numbers}, columns))
 
     def check(self, chunk: Chunk) -> tuple[CheckOutcome, ...]:
         """See ``model.Checker``."""
-        if chunk.raw.num_rows == 0:
-            return tuple(CheckOutcome(number, 0, np.array([], dtype=np.int64)) for number in range(self._rows))
-        outcomes = judge(self._compiled, chunk)
-        if self._great_expectations is not None:
-            outcomes += self._great_expectations.judge(chunk)
-        return tuple(sorted(outcomes, key=lambda outcome: outcome.check))
+        found = {number: CheckOutcome(number, 0, _NONE) for number in range(self._count)}
+        for group in self._groups:
+            found |= {outcome.check: outcome for outcome in _judge(group, chunk)}
+        return tuple(found[number] for number in range(self._count))
+
+
+def _group(condition: RowCondition | None, checks: Mapping[int, CheckPlan], columns: Sequence[SourceColumn]) -> _Group:
+    kinds = {column.name: column.type for column in columns}
+    prepared = {
+        number: (check, comparable_arguments(check, [kinds.get(column, TEXT) for column in check.columns]))
+        for number, check in checks.items()
+    }
+    compiled = {number: one for number, one in prepared.items() if one[0].engine == COMPILED}
+    others = {number: one for number, one in prepared.items() if number not in compiled}
+    judging = None
+    if others:
+        from veilflow.checks.great_expectations_engine import GreatExpectationsChecker
+
+        judging = GreatExpectationsChecker(others, columns)
+    return _Group(condition, compile_checks(compiled, columns), judging)
+
+
+def _judge(group: _Group, chunk: Chunk) -> list[CheckOutcome]:
+    """Outcomes of a group, in the rows of the whole chunk."""
+    if group.condition is None:
+        return _judge_all(group, chunk)
+    rows = np.flatnonzero(holds(group.condition, chunk))
+    outcomes = _judge_all(group, _part(chunk, rows))
+    return [CheckOutcome(one.check, one.evaluated, rows[one.failed]) for one in outcomes]
+
+
+def _judge_all(group: _Group, chunk: Chunk) -> list[CheckOutcome]:
+    if chunk.raw.num_rows == 0:
+        return []
+    outcomes = judge(group.compiled, chunk)
+    return outcomes if group.great_expectations is None else outcomes + group.great_expectations.judge(chunk)
+
+
+def _part(chunk: Chunk, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Chunk:
+    taken = pa.array(rows)
+    return Chunk(chunk.number, chunk.raw.take(taken), chunk.values.take(taken), chunk.positions[rows])
+
+
+_NONE: np.ndarray[Any, np.dtype[np.int64]] = np.array([], dtype=np.int64)

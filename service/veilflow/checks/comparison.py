@@ -15,9 +15,10 @@ from typing import Any
 import pyarrow as pa
 
 from veilflow.checks.compiled import build_test
+from veilflow.checks.conditions import fit_condition
 from veilflow.checks.patterns import parse_pattern
 from veilflow.errors import VeilError
-from veilflow.model import CheckPlan, ColumnType
+from veilflow.model import TEXT, CheckPlan, ColumnType, RowCondition
 
 #: The names of the two engines, as plan and results tell them.
 COMPILED, GREAT_EXPECTATIONS = "compiled", "great_expectations"
@@ -28,11 +29,13 @@ _WANTED = {"integer": "numbers", "decimal": "numbers", "float": "numbers", "bool
 }
 
 
-def fit_check(check: CheckPlan, types: Sequence[ColumnType]) -> CheckPlan:
+def fit_check(check: CheckPlan, columns: Mapping[str, ColumnType]) -> CheckPlan:
     """The check with the engine that judges it: compiled wherever that gives the same verdicts, unless the suite
     forces Great Expectations. VEIL207 where it does not fit its columns' types; the text says what is wanted."""
+    types = [columns.get(name, TEXT) for name in check.columns]
     try:
         arguments = _arguments(check, tuple(types))
+        fitting_condition(check, columns)
         if check.engine == GREAT_EXPECTATIONS:
             _try_patterns(check.arguments)
             return check
@@ -49,6 +52,11 @@ def comparable_arguments(check: CheckPlan, types: Sequence[ColumnType]) -> dict[
     """The arguments of a check that fits, with every set, pair and bound in the form of its column; ``types`` in the
     order of its columns."""
     return _arguments(check, tuple(types))
+
+
+def fitting_condition(check: CheckPlan, columns: Mapping[str, ColumnType]) -> RowCondition | None:
+    """The check's condition with its values in the form of their columns. ValueError where one does not fit."""
+    return None if check.condition is None else fit_condition(check.condition, columns, _as)
 
 
 def _arguments(check: CheckPlan, types: tuple[ColumnType, ...]) -> dict[str, Any]:

@@ -198,8 +198,8 @@ def _between(arguments: Arguments, types: Sequence[ColumnType]) -> Test | None:
 
 
 def _integer_range(low: Any, high: Any, strict: tuple[bool, bool], kind: pa.DataType) -> Test | None:
-    """Whole bounds that say the same; a bound that is no integer counts as pandas sees it, up to 2**53."""
-    if any(isinstance(one, float) and abs(one) >= _EXACT_IN_DOUBLE for one in (low, high)):
+    """Whole bounds that say the same. Great Expectations makes doubles of bounds, so from 2**53 on it decides itself."""
+    if any(one is not None and abs(one) >= _EXACT_IN_DOUBLE for one in (low, high)):
         return None
     first = None if low is None else (int(np.floor(low)) + 1 if strict[0] or low != int(low) else int(low))
     last = None if high is None else (int(np.ceil(high)) - 1 if strict[1] or high != int(high) else int(high))

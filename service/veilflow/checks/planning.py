@@ -9,8 +9,9 @@ from typing import Any
 
 from veilflow.checks.arguments import KINDS, kind_of
 from veilflow.checks.catalogue import KNOWN_EXPECTATIONS, ROW_EXPECTATIONS, RowExpectation
+from veilflow.checks.conditions import parse_condition
 from veilflow.errors import Place, VeilError
-from veilflow.model import CheckPlan
+from veilflow.model import CheckPlan, RowCondition
 
 #: What an expectation may say in a suite that Great Expectations 1.x wrote.
 _KEYS = (
@@ -18,8 +19,11 @@ _KEYS = (
     "expectation_context",
 )  # fmt: skip
 #: What an expectation's ``meta.veilflow`` may say.
-_META = ("title", "engine")
-_CONDITIONS = ("row_condition", "condition_parser")
+_META = ("title", "engine", "on_fail")
+_ENGINES = ("compiled", "great_expectations")
+_ON_FAIL = ("refuse", "quarantine", "warn")
+#: What a severity of Great Expectations means where nothing says `on_fail`.
+_SEVERITIES = {"critical": "refuse", "warning": "quarantine", "info": "warn"}
 _SHOWN = 60
 
 
@@ -38,8 +42,11 @@ def plan_check(raw: Mapping[str, Any], place: Place, suite: Mapping[str, Any] | 
     if not isinstance(given, Mapping):
         raise VeilError("VEIL207", f"{kind} has no kwargs", 'write "kwargs": {"column": …}', place)
     arguments = {key: value for key, value in given.items() if value is not None}
-    _refuse_conditions(arguments, place)
-    mostly = _mostly(arguments.pop("mostly", 1.0), str(kind), place)
+    condition = _condition(arguments, str(kind), place)
+    settings = _settings(raw, suite or {}, place)
+    on_fail = settings.get("on_fail")
+    # Who asks for a quarantine without a share wants the run to go on whatever the share; `limits` bounds it.
+    mostly = _mostly(arguments.pop("mostly", 0.0 if on_fail == "quarantine" else 1.0), str(kind), place)
     _check_arguments(str(kind), expectation, arguments, place)
     columns = _columns(expectation, arguments)
     if len(set(columns)) != len(columns):
@@ -51,16 +58,23 @@ def plan_check(raw: Mapping[str, Any], place: Place, suite: Mapping[str, Any] | 
         mostly=mostly,
         title=_own_title(raw) or _title(expectation, arguments),
         place=place,
-        engine=_engine(raw, suite or {}, place),
+        engine=settings.get("engine", "compiled"),
+        on_fail=on_fail or "quarantine",  # type: ignore[arg-type]  # checked to be one
+        condition=condition,
     )
 
 
-def _engine(raw: Mapping[str, Any], suite: Mapping[str, Any], place: Place) -> str:
-    """The engine that the expectation's or the suite's ``meta.veilflow.engine`` asks for."""
-    asked = {"engine": "compiled", **_ours(suite, ("engine",), place), **_ours(raw.get("meta"), _META, place)}["engine"]
-    if asked not in ("compiled", "great_expectations"):
-        raise VeilError("VEIL207", "there is no such engine", "engine: great_expectations, or leave it out", place)
-    return str(asked)
+def _settings(raw: Mapping[str, Any], suite: Mapping[str, Any], place: Place) -> dict[str, str]:
+    """``engine`` and ``on_fail``: of the expectation's own ``meta.veilflow``, then its severity, then the suite's."""
+    severity = raw.get("severity")
+    if severity is not None and severity not in _SEVERITIES:
+        raise _unknown("there is no such severity", str(severity), _SEVERITIES, place)
+    from_severity = {"on_fail": _SEVERITIES[severity]} if severity is not None else {}
+    found = {**_ours(suite, _META[1:], place), **from_severity, **_ours(raw.get("meta"), _META, place)}
+    for key, known in (("engine", _ENGINES), ("on_fail", _ON_FAIL)):
+        if key in found and found[key] not in known:
+            raise _unknown(f"meta.veilflow.{key} does not fit", str(found[key]), known, place)
+    return {key: str(found[key]) for key in ("engine", "on_fail") if key in found}
 
 
 def _ours(meta: Any, keys: tuple[str, ...], place: Place) -> dict[str, Any]:
@@ -94,15 +108,15 @@ def _unknown(problem: str, name: str, known: Iterable[str], place: Place) -> Vei
     return VeilError("VEIL207", problem, f"did you mean {near[0]}? {listed}" if near else listed, place)
 
 
-def _refuse_conditions(arguments: Mapping[str, Any], place: Place) -> None:
-    for key in _CONDITIONS:
-        if key in arguments:
-            raise VeilError(
-                "VEIL305",
-                f"{key} is not part of this version",
-                "remove it; null values are skipped by every expectation but the null checks",
-                place,
-            )
+def _condition(arguments: dict[str, Any], kind: str, place: Place) -> RowCondition | None:
+    """The row condition, taken out of the arguments. VEIL305 for one that is more than comparisons."""
+    arguments.pop("condition_parser", None)
+    if "row_condition" not in arguments:
+        return None
+    try:
+        return parse_condition(arguments.pop("row_condition"))
+    except ValueError as error:
+        raise VeilError("VEIL305", f"{kind}: its row_condition cannot be judged", str(error), place) from None
 
 
 def _mostly(value: Any, kind: str, place: Place) -> float:

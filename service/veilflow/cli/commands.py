@@ -118,22 +118,29 @@ def init(directory: Path | None = None, *, common: Common = _HERE) -> int:
 
 
 @app.command
-def plan(pipeline: str, *, common: Common = _HERE) -> int:
-    """Show what a run would do: each column's class, treatment, key domain and rule. Reads no row."""
+def plan(pipeline: str, *, param: tuple[str, ...] = (), common: Common = _HERE) -> int:
+    """Show what a run would do: each column's class, treatment, key domain and rule. Reads no row.
+
+    Parameters
+    ----------
+    param
+        A parameter of the suite, name=value; may be given several times.
+    """
+    from veilflow.config import parse_parameters
     from veilflow.plan import document
     from veilflow.run import prepare
 
     output = Output(common.json, common.quiet)
     project = common.directory
     with _prefect_for_secrets(project, common.environment, pipeline, output, keyring=False):
-        prepared = prepare(project, common.environment, pipeline)
+        prepared = prepare(project, common.environment, pipeline, parse_parameters(param))
     decision = prepared.decision
     output.plan(decision, document(decision))
     return worst_status([error.exit_status for error in decision.errors])
 
 
 @app.command
-def run(*pipelines: str, direct: bool = False, common: Common = _HERE) -> int:
+def run(*pipelines: str, direct: bool = False, param: tuple[str, ...] = (), common: Common = _HERE) -> int:
     """Run pipelines: read, check, treat, load, verify, publish.
 
     Parameters
@@ -142,8 +149,10 @@ def run(*pipelines: str, direct: bool = False, common: Common = _HERE) -> int:
         Names of pipelines, in the order in which they run.
     direct
         The same plan and code without Prefect.
+    param
+        A parameter of the suites, name=value; may be given several times.
     """
-    from veilflow.config import pipeline_names
+    from veilflow.config import parse_parameters, pipeline_names
 
     output = Output(common.json, common.quiet)
     project = common.directory
@@ -155,10 +164,11 @@ def run(*pipelines: str, direct: bool = False, common: Common = _HERE) -> int:
     for name in pipelines:
         _known(project, name)
     results = []
+    parameters = parse_parameters(param)
     with _stopping(), _orchestrator(project, common.environment, pipelines, direct, output) as carry_out:
         began: float | None = _BEGAN
         for name in pipelines:
-            results.append(carry_out(name, began))
+            results.append(carry_out(name, began, parameters))
             began = None
             if results[-1].status == "interrupted":
                 break
@@ -351,14 +361,14 @@ def _stopping() -> Iterator[None]:
 def _orchestrator(
     project: Path, environment: str, pipelines: tuple[str, ...], direct: bool, output: Output
 ) -> Iterator[Any]:
-    """Yield ``carry_out(name, began) -> RunResult``: through Prefect, or directly."""
+    """Yield ``carry_out(name, began, parameters) -> RunResult``: through Prefect, or directly."""
     from veilflow.run import Request, execute
 
     with output.progress() as on_progress:
         if direct:
             with _prefect_for_secrets(project, environment, pipelines[0], output, keyring=True, others=pipelines):
-                yield lambda name, began: execute(
-                    Request(project, environment, name, began), on_progress=on_progress(name)
+                yield lambda name, began, parameters: execute(
+                    Request(project, environment, name, began, parameters), on_progress=on_progress(name)
                 )
             return
         with _embedded_prefect(project, output) as server:
@@ -368,8 +378,8 @@ def _orchestrator(
 
             import_engines()
             _wait(server, output)
-            yield lambda name, began: run_with_prefect(
-                Request(project, environment, name, began), on_progress=on_progress(name)
+            yield lambda name, began, parameters: run_with_prefect(
+                Request(project, environment, name, began, parameters), on_progress=on_progress(name)
             )
 
 

@@ -231,7 +231,11 @@ def run_lines(document: Mapping[str, Any], plan: Mapping[str, Any] | None) -> li
          f"{row['rows']:,} rows", "quarantined", _place_text(row["place"]))
         for row in document["quarantine"]
     ]  # fmt: skip
-    lines += aligned(held)
+    warned = [
+        ("WARN", check["title"], f"{check['failed']:,} rows", "loaded", _place_text(check["place"]))
+        for check in document.get("checks", ()) if check["on_fail"] == "warn" and check["failed"]
+    ]  # fmt: skip
+    lines += aligned(held + warned)
     target = document["target"]
     if document["status"] == "succeeded":
         lines.append(f"target  {target['location']}, table {target['table']}")
@@ -277,7 +281,7 @@ def plan_lines(document: Mapping[str, Any], decision: Decision) -> list[str]:
     lines = aligned(rows)
     lines = [red(line) if row[5] == "no rule" else line for line, row in zip(lines, rows, strict=True)]
     plan = decision.plan
-    lines += [f"check   {check.title}  {check.place}" for check in plan.checks]
+    lines += [f"check   {check.title}  row, {check.engine}, {check.on_fail}  {check.place}" for check in plan.checks]
     lines += [f"filter  {rule.name}: {rule.column} {rule.op}  {rule.place}" for rule in plan.filters]
     target = plan.target
     lines.append(f"target  {target.kind} {target.location}, table {target.table}: {target.mode} by {target.publish}")

@@ -24,6 +24,7 @@ from veilflow.config.objects import (
     StoreConfig,
     SuiteConfig,
 )
+from veilflow.config.parameters import parse_parameters
 from veilflow.config.policies import load_policy
 from veilflow.config.settings import Settings, settings
 
@@ -45,6 +46,7 @@ __all__ = [
     "load_pipeline",
     "load_policy",
     "load_suite",
+    "parse_parameters",
     "pipeline_names",
     "settings",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import typing
 import unicodedata
 from datetime import date
 from difflib import get_close_matches
@@ -19,6 +20,7 @@ from veilflow.config.objects import (
     PipelineConfig,
     SuiteConfig,
 )
+from veilflow.config.parameters import fill, refuse_unused
 from veilflow.errors import Place, VeilError, raise_all
 from veilflow.model import CLASSIFICATIONS, ColumnType, FilterPlan, Limit, SourceConfig, TargetConfig
 
@@ -285,15 +287,16 @@ def _limit(node: Node) -> Limit | None:
 # --- suites ------------------------------------------------------------------------------
 
 
-def load_suite(project: Path, name: str) -> SuiteConfig:
-    """``pipelines/expectations/<name>.yaml`` or ``.json``, a Great Expectations 1.x suite. VEIL208 if it is empty."""
+def load_suite(project: Path, name: str, parameters: typing.Mapping[str, Any] | None = None) -> SuiteConfig:
+    """``pipelines/expectations/<name>.yaml`` or ``.json``, a Great Expectations 1.x suite, with ``parameters`` over its
+    own ``suite_parameters``. VEIL208 if it is empty."""
     path = find(project / "pipelines" / "expectations", name, "suite", (".yaml", ".json"))
     shown = f"pipelines/expectations/{path.name}"
     problems: list[VeilError] = []
     root = Mapping(read_yaml(path, shown, if_empty="VEIL208"), shown, problems)
-    for key in ("version", "name", "id", "notes", "suite_parameters"):
+    for key in ("version", "name", "id", "notes"):
         root.node(key)
-    meta = root.node("meta")
+    meta, defaults = root.node("meta"), root.node("suite_parameters")
     node = root.node("expectations", required=True)
     root.end()
     entries = node.value if node is not None and isinstance(node.value, list) else []
@@ -316,6 +319,23 @@ def load_suite(project: Path, name: str) -> SuiteConfig:
                 )
             )
     raise_all(problems)
-    found = tuple(ExpectationConfig(entry.plain, entry.place) for entry in entries)
+    found = _filled(entries, {} if defaults is None else defaults.plain, parameters or {}, Place(shown))
     about = meta.plain if meta is not None and isinstance(meta.value, dict) else {}
     return SuiteConfig(name, found, Place(shown), about)
+
+
+def _filled(
+    entries: typing.Sequence[Node], defaults: Any, given: typing.Mapping[str, Any], place: Place
+) -> tuple[ExpectationConfig, ...]:
+    """The expectations with their parameters' values; all that is wrong is raised together."""
+    values = {**(defaults if isinstance(defaults, dict) else {}), **given}
+    used: set[str] = set()
+    problems: list[VeilError] = []
+    found = []
+    for entry in entries:
+        try:
+            found.append(ExpectationConfig(fill(entry.plain, values, used, entry.place), entry.place))
+        except VeilError as error:
+            problems.append(error)
+    raise_all([*problems, *refuse_unused(given, used, place)])
+    return tuple(found)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
@@ -260,11 +260,11 @@ def _checks(suite: SuiteConfig | None, schema: SourceSchema, errors: list[VeilEr
     for expectation in suite.expectations if suite else ():
         try:
             check = plan_check(expectation.raw, expectation.place, suite.meta if suite else None)
-            missing = [column for column in check.columns if column not in types]
+            missing = [column for column in check.reads if column not in types]
             for column in missing:
                 _present(column, list(types), "an expectation names the column", check.place, errors)
             if not missing:
-                check = fit_check(check, [types[column] for column in check.columns])
+                check = fit_check(check, types)
             checks.append(check)
         except VeilError as error:
             errors.extend(error.parts)
@@ -370,7 +370,7 @@ def _meaning(
         "source": [source.kind, source.shown, source.trim, source.null_values, source.on_bad_row, source.delimiter, source.quote, source.encoding],
         "columns": [[*_column_meaning(column), column.key_domain, column.outcome] for column in columns],
         "policy": _policy_meaning(policy),
-        "checks": [[check.type, check.columns, dict(check.arguments), check.mostly] for check in checks],
+        "checks": [_check_meaning(check) for check in checks],
         "filters": [[rule.column, rule.op, rule.value] for rule in filters],
         "target": [target.kind, target.shown, target.connection, target.table, target.mode],
         "limits": [str(pipeline.max_quarantined), pipeline.timeout_seconds, pipeline.chunk_rows, pipeline.allow_empty],
@@ -381,6 +381,13 @@ def _dated(columns: tuple[ColumnPlan, ...], as_of: date) -> dict[str, Any]:
     """The plan's date, where a treatment depends on it: a plan of ages is another one tomorrow."""
     steps = every_step(step for column in columns for step in column.steps)
     return {"as_of": str(as_of)} if any(TREATMENTS[step.treatment].dated for step in steps) else {}
+
+
+def _check_meaning(check: CheckPlan) -> list[Any]:
+    meaning: list[Any] = [check.type, check.columns, dict(check.arguments), check.mostly]
+    if check.on_fail != "quarantine" or check.condition is not None:
+        meaning += [check.on_fail, None if check.condition is None else asdict(check.condition)]
+    return meaning
 
 
 def _column_meaning(column: ColumnPlan) -> list[Any]:
@@ -418,7 +425,7 @@ def document(decision: Decision) -> dict[str, Any]:
             for column in plan.columns
         ],
         "checks": [
-            {"type": check.type, "column": check.column, "kind": "row", "engine": check.engine, "on_fail": "quarantine",
+            {"type": check.type, "column": check.column, "kind": "row", "engine": check.engine, "on_fail": check.on_fail,
              "mostly": check.mostly, "title": check.title}
             for check in plan.checks
         ],

@@ -16,6 +16,8 @@ from veilflow.errors import VeilError
 from veilflow.model import Checker, Chunk, FilterPlan, Plan, QuarantinedRow, Receipt
 from veilflow.run.treat import Keys, TreatedRows, treat
 
+#: Positions of failing rows that a receipt keeps per check, and a result tells.
+FIRST = 5
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
@@ -57,12 +59,16 @@ def process(chunk: Chunk, work: Work) -> Treated:
     failures: Counter[str] = Counter()
     evaluated: dict[str, int] = {}
     failed: dict[str, int] = {}
+    first: dict[str, list[int]] = {}
     held = np.zeros(chunk.raw.num_rows, dtype=bool)
     for outcome in work.checker.check(chunk) if work.checker else ():
         check = plan.checks[outcome.check]
         evaluated[str(outcome.check)] = outcome.evaluated
         failed[str(outcome.check)] = len(outcome.failed)
-        _hold(outcome.failed, f"{check.type} ({check.column})", held, reasons)
+        if len(outcome.failed):
+            first[str(outcome.check)] = [int(position) for position in chunk.positions[outcome.failed[:FIRST]]]
+        if check.on_fail != "warn":
+            _hold(outcome.failed, f"{check.type} ({check.column})", held, reasons)
     passed_checks = ~held
     for bad in chunk.bad_cells:
         rows = bad.rows[passed_checks[bad.rows]]
@@ -89,6 +95,7 @@ def process(chunk: Chunk, work: Work) -> Treated:
         failures=dict(failures),
         evaluated=evaluated,
         failed=failed,
+        first=first,
     )
     return Treated(rows, quarantined, receipt)
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
@@ -30,6 +30,7 @@ from veilflow.quarantine import Quarantine
 from veilflow.run.chunk import Work, process
 from veilflow.run.prepare import Loaded, Opened, Prepared, load, open_parts, resolve
 from veilflow.run.result import (
+    checks_of,
     counts_of,
     error_records,
     quarantine_of,
@@ -70,6 +71,7 @@ class Request:
     environment: str
     pipeline: str
     began: float | None = field(default=None, compare=False)
+    parameters: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 def execute(
@@ -131,7 +133,10 @@ class _Run:
     def carry_out(self) -> RunResult:
         try:
             loaded = self._timed(
-                "plan", lambda: load(self.request.project, self.request.environment, self.request.pipeline)
+                "plan",
+                lambda: load(
+                    self.request.project, self.request.environment, self.request.pipeline, self.request.parameters
+                ),
             )
             self.files = loaded.source.files()
             described = self._step(
@@ -274,6 +279,7 @@ class _Run:
             mode=plan.target.mode if plan else "",
             counts=counts,
             quarantine=quarantine_of(plan, receipts) if plan else (),
+            checks=checks_of(plan, receipts) if plan else (),
             plan_hash=plan.plan_hash if plan else None,
             key_versions=self.opened.key_versions if self.opened else {},
             target_kind=plan.target.kind if plan else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from veilflow.checks import open_checker
 from veilflow.config import (
@@ -73,9 +73,9 @@ class Opened:
     column_key_versions: Mapping[str, int]
 
 
-def load(project: Path, environment: str, name: str) -> Loaded:
-    """Read the pipeline's four files; their errors are raised together."""
-    pipeline, policy, suite, names = _load(project, environment, name)
+def load(project: Path, environment: str, name: str, parameters: Mapping[str, Any] | None = None) -> Loaded:
+    """Read the pipeline's four files; their errors are raised together. ``parameters`` are the suite's."""
+    pipeline, policy, suite, names = _load(project, environment, name, parameters)
     source = open_source(_with_expected(pipeline, policy))
     return Loaded(project, environment, pipeline, policy, suite, names, source)
 
@@ -99,9 +99,9 @@ def resolve(loaded: Loaded, schema: SourceSchema) -> Prepared:
     return Prepared(project, pipeline, names, source, replace(decision, plan=plan), target)
 
 
-def prepare(project: Path, environment: str, name: str) -> Prepared:
+def prepare(project: Path, environment: str, name: str, parameters: Mapping[str, Any] | None = None) -> Prepared:
     """``load``, look at the source's header, ``resolve``: the plan, for who wants to see it."""
-    loaded = load(project, environment, name)
+    loaded = load(project, environment, name, parameters)
     return resolve(loaded, loaded.source.schema())
 
 
@@ -143,7 +143,7 @@ def work_for(plan: Plan, ring: KeyRing, source: str, run_id: str) -> Work:
 
 
 def _load(
-    project: Path, environment: str, name: str
+    project: Path, environment: str, name: str, parameters: Mapping[str, Any] | None
 ) -> tuple[PipelineConfig, PolicyConfig, SuiteConfig | None, NamesConfig]:
     """All four files; their errors are reported together."""
     problems: list[VeilError] = []
@@ -162,7 +162,11 @@ def _load(
         policy_name, suite_name = pipeline.policy, pipeline.expectations
         policy = collect(lambda: load_policy(project, policy_name))
         if suite_name is not None:
-            suite = collect(lambda: load_suite(project, suite_name))
+            suite = collect(lambda: load_suite(project, suite_name, parameters))
+        elif parameters:
+            problems.append(
+                VeilError("VEIL200", "parameters are given, and the pipeline has no suite", "leave --param out")
+            )
     raise_all(problems)
     assert pipeline is not None and policy is not None and names is not None
     return pipeline, policy, suite, names

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from veilflow.errors import Place, VeilError
-from veilflow.model import Counts, ErrorRecord, Plan, QuarantineCount, Receipt, RunResult
+from veilflow.model import CheckCount, CheckPlan, Counts, ErrorRecord, Plan, QuarantineCount, Receipt, RunResult
+from veilflow.run.chunk import FIRST
 
 
 def counts_of(receipts: Iterable[Receipt]) -> Counts:
@@ -32,12 +34,29 @@ def quarantine_of(plan: Plan, receipts: Iterable[Receipt]) -> tuple[QuarantineCo
     rows = [
         QuarantineCount(check.type, check.column, check.title, checks[number], check.place)
         for number, check in enumerate(plan.checks)
-        if checks[number]
+        if checks[number] and check.on_fail != "warn"
     ]
     for key, count in sorted(reasons.items()):
         _kind, column, reason = json.loads(key)
         rows.append(QuarantineCount(None, column, reason, count))
     return tuple(rows)
+
+
+def checks_of(plan: Plan, receipts: Iterable[Receipt]) -> tuple[CheckCount, ...]:
+    """What every check came to over all chunks, in the plan's order."""
+    found = sorted(receipts, key=lambda receipt: receipt.chunk)
+    return tuple(_check_count(check, str(number), found) for number, check in enumerate(plan.checks))
+
+
+def _check_count(check: CheckPlan, number: str, receipts: Sequence[Receipt]) -> CheckCount:
+    evaluated = sum(receipt.evaluated.get(number, 0) for receipt in receipts)
+    failed = sum(receipt.failed.get(number, 0) for receipt in receipts)
+    first = [position for receipt in receipts for position in receipt.first.get(number, ())][:FIRST]
+    passed = not evaluated or (evaluated - failed) / evaluated >= (check.mostly or 1.0)
+    return CheckCount(
+        check.type, check.column, check.title, "row", check.engine, check.on_fail, evaluated, failed, passed,
+        tuple(first), check.place,
+    )  # fmt: skip
 
 
 def error_records(error: VeilError) -> tuple[ErrorRecord, ...]:
@@ -87,6 +106,10 @@ def run_document(result: RunResult) -> dict[str, Any]:
             }
             for row in result.quarantine
         ],
+        "checks": [
+            {**asdict(check), "first": list(check.first), "place": place_document(check.place)}
+            for check in result.checks
+        ],
         "plan_hash": result.plan_hash,
         "key_versions": dict(result.key_versions),
         "target": {
@@ -118,6 +141,10 @@ def result_from_document(document: Mapping[str, Any]) -> RunResult:
         quarantine=tuple(
             QuarantineCount(row["expectation"], row["column"], row["reason"], row["rows"], _place(row["place"]))
             for row in document["quarantine"]
+        ),
+        checks=tuple(
+            CheckCount(**{**check, "first": tuple(check["first"]), "place": _place(check["place"])})
+            for check in document.get("checks", ())
         ),
         target_kind=target["kind"],
         target_table=target["table"],

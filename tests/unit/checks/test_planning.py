@@ -102,10 +102,32 @@ def test_refuses_expectations_that_are_not_about_rows(kind: str) -> None:
     assert refused(expectation(kind, column="a")).code == "VEIL305"
 
 
-@pytest.mark.parametrize("key", ["row_condition", "condition_parser"])
-def test_refuses_conditions(key: str) -> None:
-    """A condition would change which rows are judged: VEIL305."""
-    assert refused(expectation(REGEX, column="a", regex="a", **{key: "pandas"})).code == "VEIL305"
+@pytest.mark.parametrize(
+    ("raw", "on_fail", "mostly"),
+    [
+        ({}, "quarantine", 1.0),
+        ({"severity": "critical"}, "refuse", 1.0),
+        ({"severity": "warning"}, "quarantine", 0.0),
+        ({"severity": "info"}, "warn", 1.0),
+        ({"meta": {"veilflow": {"on_fail": "warn"}}, "severity": "critical"}, "warn", 1.0),
+        ({"meta": {"veilflow": {"on_fail": "quarantine"}}}, "quarantine", 0.0),
+        ({"kwargs": {"column": "a", "regex": "a", "mostly": 0.9}, "severity": "warning"}, "quarantine", 0.9),
+    ],
+)
+def test_what_a_failure_does_is_said_by_on_fail_or_by_severity(raw: Any, on_fail: str, mostly: float) -> None:
+    """Asked for a quarantine without a share, a failing row is held back and refuses nothing by itself."""
+    check = plan_check(expectation(REGEX, column="a", regex="a") | raw, PLACE)
+    assert (check.on_fail, check.mostly) == (on_fail, mostly)
+
+
+@pytest.mark.parametrize(
+    ("raw", "word"),
+    [({"severity": "fatal"}, "critical"), ({"meta": {"veilflow": {"on_fail": "stop"}}}, "refuse, quarantine, warn")],
+)
+def test_refuses_unknown_severities_and_outcomes(raw: Any, word: str) -> None:
+    """VEIL207 with what there is."""
+    error = refused(expectation(REGEX, column="a", regex="a") | raw)
+    assert error.code == "VEIL207" and word in error.hint
 
 
 def test_planning_imports_nothing_heavy() -> None:
