@@ -8,6 +8,7 @@ import unicodedata
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
