@@ -54,10 +54,10 @@ class RowEnds:
         if quotes is None:
             ends = lines[:0] if was_open else lines
         else:
-            open_behind = self._follow(data, padded, quotes)
+            open_behind = self._follow(padded, quotes, lines)
             ends = lines[~open_behind[np.searchsorted(quotes, lines)]]
         self._before = data[-1:] or self._before
-        self._lines += data.count(b"\n")
+        self._lines += len(lines)
         if final and self._open:
             raise self._mismatch("an open quote", self._opened_in_line)
         return data, self._rows(padded, ends, len(data))
@@ -73,20 +73,20 @@ class RowEnds:
         kept: Positions = ends[~blank]
         return kept
 
-    def _follow(self, data: bytes, padded: Bytes, quotes: Positions) -> Flags:
+    def _follow(self, padded: Bytes, quotes: Positions, lines: Positions) -> Flags:
         """Whether a field is open before the first quote, and behind each."""
         # As if every quote opened or closed a field, or were one of a pair: so it is in nearly every file.
         openers, closers = quotes[int(self._open) :: 2], quotes[1 - int(self._open) :: 2]
         beside = self._beside_quote
         if not (beside[padded[openers - 1]].all() and beside[padded[closers + 1]].all()):
-            return self._follow_one_by_one(data, padded, quotes)
+            return self._follow_one_by_one(padded, quotes, lines)
         open_behind: Flags = (np.arange(len(quotes) + 1) % 2 == 1) != self._open
         self._open = bool(open_behind[-1])
         if self._open and len(openers):
-            self._opened_in_line = self._lines + data.count(b"\n", 0, int(openers[-1]) - 1)
+            self._opened_in_line = self._line_of(int(openers[-1]), lines)
         return open_behind
 
-    def _follow_one_by_one(self, data: bytes, padded: Bytes, quotes: Positions) -> Flags:
+    def _follow_one_by_one(self, padded: Bytes, quotes: Positions, lines: Positions) -> Flags:
         """The same for a stretch with quotes inside unquoted fields, where they are text."""
         quote = self._quote[0]
         open_behind = [self._open]
@@ -97,17 +97,20 @@ class RowEnds:
             if not self._open:
                 self._open = bool(self._ends_field[padded[place - 1]])
                 if self._open:
-                    self._opened_in_line = self._lines + data.count(b"\n", 0, place - 1)
+                    self._opened_in_line = self._line_of(place, lines)
             elif behind == quote:
                 open_behind.append(True)
                 at += 1
             elif self._ends_field[behind]:
                 self._open = False
             else:
-                raise self._mismatch("text behind a closing quote", self._lines + data.count(b"\n", 0, place - 1))
+                raise self._mismatch("text behind a closing quote", self._line_of(place, lines))
             open_behind.append(self._open)
             at += 1
         return np.array(open_behind)
+
+    def _line_of(self, place: int, lines: Positions) -> int:
+        return self._lines + int(np.searchsorted(lines, place))
 
     def _mismatch(self, what: str, line: int) -> VeilError:
         return VeilError(
