@@ -55,15 +55,16 @@ expectations:
 
 
 def write_project(directory: Path, server: Postgresql) -> None:
-    """Two pipelines over one file: `people`, and `checked` with ten expectations."""
+    """Pipelines over one file: `people`, and with ten expectations `checked` and `checked_by_gx`."""
     from veilflow.keys import KeyRing
 
     for folder in ("pipelines/expectations", "policies", "secrets"):
         (directory / folder).mkdir(parents=True)
     (directory / "pipelines/people.yaml").write_text(_PIPELINE.replace("EXPECTATIONS\n", "").replace("TABLE", "people"))
-    checked = _PIPELINE.replace("EXPECTATIONS", "expectations: checked").replace("TABLE", "checked")
-    (directory / "pipelines/checked.yaml").write_text(checked)
-    (directory / "pipelines/expectations/checked.yaml").write_text(_SUITE)
+    for name, head in (("checked", ""), ("checked_by_gx", "meta: {veilflow: {engine: great_expectations}}\n")):
+        checked = _PIPELINE.replace("EXPECTATIONS", f"expectations: {name}").replace("TABLE", name)
+        (directory / f"pipelines/{name}.yaml").write_text(checked)
+        (directory / f"pipelines/expectations/{name}.yaml").write_text(head + _SUITE)
     (directory / "policies/people.yaml").write_text(_POLICY)
     names = {
         "version": 1,
