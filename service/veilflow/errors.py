@@ -243,6 +243,10 @@ CODES: dict[str, Code] = {
         "A policy is weaker than the one that it extends",
         "A policy may treat a column as strictly as the policy under `extends:`, or stricter. Where it must be weaker, its rule of the exact name says `unsafe_weaken: reason`. What cannot be compared counts as weaker; the how-to of policies has the order.",
     ),
+    "VEIL317": Code(
+        "A credential that dies before the run must",
+        "The credential is leased, and the maximum of its lease, or of the login's token, is below the pipeline's `limits.timeout_seconds`. A run could lose the connection that holds the table's lock.",
+    ),
     # 4xx: out of reach
     "VEIL401": Code("The database is out of reach", "No connection could be made, or it was lost."),
     "VEIL402": Code("The database rejected the credential", "User, password or permission was rejected."),
@@ -254,6 +258,10 @@ CODES: dict[str, Code] = {
     "VEIL405": Code(
         "A secret was changed by somebody else meanwhile",
         "Between reading it and writing it another process wrote it. Nothing was overwritten; run the command again.",
+    ),
+    "VEIL406": Code(
+        "A secret store rejected the login or a permission",
+        "The store answered and said no: the login is wrong, the token expired or was revoked, or a policy does not allow what was asked. Where a policy is missing a line, the hint has it.",
     ),
     # 5xx: the books do not balance
     "VEIL501": Code(

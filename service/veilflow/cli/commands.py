@@ -363,12 +363,15 @@ def _orchestrator(
 ) -> Iterator[Any]:
     """Yield ``carry_out(name, began, parameters) -> RunResult``: through Prefect, or directly."""
     from veilflow.run import Request, execute
+    from veilflow.secret_stores.session import Session
 
-    with output.progress() as on_progress:
+    with output.progress() as on_progress, Session(project) as session:
         if direct:
             with _prefect_for_secrets(project, environment, pipelines[0], output, keyring=True, others=pipelines):
                 yield lambda name, began, parameters: execute(
-                    Request(project, environment, name, began, parameters), on_progress=on_progress(name)
+                    Request(project, environment, name, began, parameters),
+                    on_progress=on_progress(name),
+                    session=session,
                 )
             return
         with _embedded_prefect(project, output) as server:
@@ -379,7 +382,7 @@ def _orchestrator(
             import_engines()
             _wait(server, output)
             yield lambda name, began, parameters: run_with_prefect(
-                Request(project, environment, name, began, parameters), on_progress=on_progress(name)
+                Request(project, environment, name, began, parameters), on_progress=on_progress(name), session=session
             )
 
 

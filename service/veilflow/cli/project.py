@@ -53,7 +53,7 @@ def _make_keyring(directory: Path, environment: str, output: Output) -> bool:
     from veilflow.config import load_names
     from veilflow.keys import KeyRing
     from veilflow.model import Secret
-    from veilflow.secret_stores import open_store
+    from veilflow.secret_stores.session import Session
     from veilflow.state import State, utc_now
 
     names = load_names(directory, environment)
@@ -67,12 +67,13 @@ def _make_keyring(directory: Path, environment: str, output: Output) -> bool:
     State(directory)
     with _embedded_prefect(directory, output) if kind == "prefect" else nullcontext() as server:
         _wait(server, output)
-        store = open_store(kind, names.stores[secret.store].options, directory)
-        if store.facts(secret.ref) is not None:
-            KeyRing.parse(store.read(secret.ref).secret.reveal())
-            return False
-        store.write(secret.ref, Secret(KeyRing.generate(utc_now())))
-        return True
+        with Session(directory) as session:
+            store = session.store(kind, names.stores[secret.store].options)
+            if store.facts(secret.ref) is not None:
+                KeyRing.parse(store.read(secret.ref).secret.reveal())
+                return False
+            store.write(secret.ref, Secret(KeyRing.generate(utc_now())))
+            return True
 
 
 def needs_prefect(project: Path, environment: str, pipelines: tuple[str, ...], *, keyring: bool) -> bool:

@@ -27,6 +27,7 @@ from veilflow.errors import VeilError
 from veilflow.flows.steps import as_task
 from veilflow.model import RunResult
 from veilflow.run import Interrupted, OnProgress, Request, execute
+from veilflow.secret_stores.session import Session
 from veilflow.state import new_run_id
 
 HEARTBEAT_VARIABLE = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
@@ -39,6 +40,7 @@ class _Caller:
 
     request: Request
     on_progress: OnProgress | None
+    session: Session | None = None
     result: RunResult | None = None
 
 
@@ -61,7 +63,7 @@ def run_pipeline(pipeline: str, project: str | None = None, environment: str | N
     run_id = new_run_id()
     _name(request, run_id)
     try:
-        result = _carry_out(request, run_id, caller.on_progress if caller else None)
+        result = _carry_out(request, run_id, caller.on_progress if caller else None, caller.session if caller else None)
     except VeilError as error:
         return _failed(error)
     if caller:
@@ -75,12 +77,14 @@ def run_pipeline(pipeline: str, project: str | None = None, environment: str | N
     return result
 
 
-def run_with_prefect(request: Request, on_progress: OnProgress | None = None) -> RunResult:
+def run_with_prefect(
+    request: Request, on_progress: OnProgress | None = None, session: Session | None = None
+) -> RunResult:
     """Run a pipeline as a flow and return its result however it ended; the flow's state in Prefect says the same.
 
     VEIL403 if Prefect's server fails before the run began; ``Interrupted`` if a signal ended it without a result.
     """
-    caller = _Caller(request, on_progress)
+    caller = _Caller(request, on_progress, session)
     token = _CALLER.set(caller)
     try:
         with _quick():
@@ -104,9 +108,11 @@ def run_with_prefect(request: Request, on_progress: OnProgress | None = None) ->
     return caller.result
 
 
-def _carry_out(request: Request, run_id: str, on_progress: OnProgress | None) -> RunResult:
+def _carry_out(request: Request, run_id: str, on_progress: OnProgress | None, session: Session | None) -> RunResult:
     try:
-        return execute(request, run_id=run_id, call=as_task, orchestrator="prefect", on_progress=on_progress)
+        return execute(
+            request, run_id=run_id, call=as_task, orchestrator="prefect", on_progress=on_progress, session=session
+        )
     except VeilError:
         raise
     except Exception as error:  # noqa: BLE001  # Prefect stores and pickles what leaves a flow: never a foreign text

@@ -7,6 +7,7 @@ import json
 import signal
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
@@ -39,6 +40,7 @@ from veilflow.run.result import (
 )
 from veilflow.run.stage import Interrupted, OnProgress, stage
 from veilflow.run.verify import verify
+from veilflow.secret_stores.session import Session
 from veilflow.sources import describe, parse_description
 from veilflow.state import State, new_run_id, peak_memory_bytes, source_fingerprint, utc_now
 
@@ -81,18 +83,21 @@ def execute(
     call: Call = direct,
     orchestrator: Literal["prefect", "direct"] = "direct",
     on_progress: OnProgress | None = None,
+    session: Session | None = None,
 ) -> RunResult:
     """Run a pipeline and record it in ``.veil/state.db``. Errors of the run stand in the result.
 
-    ``run_id`` is a new one of ``state.new_run_id``, for a caller that tells it before the run begins.
+    ``run_id`` is a new one of ``state.new_run_id``, for a caller that tells it before the run begins. ``session`` holds
+    the opened secret stores of a caller that runs several pipelines; without one the run opens and closes its own.
 
     Raises VeilError only where no record can be made (VEIL101), and ``Interrupted`` never: a run that a signal
     stopped ends as ``interrupted`` with status 130 or 143.
     """
     state = State(request.project)
-    run = _Run(request, run_id or new_run_id(), state, call, orchestrator, on_progress or (lambda _progress: None))
+    own = session or Session(request.project)
+    run = _Run(request, run_id or new_run_id(), state, call, orchestrator, on_progress or (lambda _progress: None), own)
     try:
-        with state.lock(request.pipeline):
+        with state.lock(request.pipeline), nullcontext() if session else own:
             return run.carry_out()
     except VeilError as error:
         return run.end(_status_of(error), error.exit_status, error)
@@ -113,8 +118,10 @@ class _Run:
         call: Call,
         orchestrator: Literal["prefect", "direct"],
         on_progress: OnProgress,
+        session: Session,
     ) -> None:
         self.request, self.state, self.call, self.on_progress = request, state, call, on_progress
+        self.session = session
         self.orchestrator: Literal["prefect", "direct"] = orchestrator
         self.run_id, self.started = run_id, utc_now()
         self.prepared: Prepared | None = None
@@ -188,9 +195,9 @@ class _Run:
     # --- the steps ---
 
     def _plan(self, loaded: Loaded, schema: SourceSchema) -> None:
-        self.prepared = resolve(loaded, schema)
+        self.prepared = resolve(loaded, schema, self.session)
         self.prepared.raise_errors()
-        self.opened = open_parts(self.prepared, self.run_id)
+        self.opened = open_parts(self.prepared, self.run_id, self.session)
 
     def _stage(self) -> None:
         opened, plan = self._opened, self.plan

@@ -23,7 +23,8 @@ from veilflow.keys import KeyRing, age_identity, digest
 from veilflow.model import DerivedKey, Plan, Source, SourceConfig, SourceSchema, Target
 from veilflow.plan import Decision, decide
 from veilflow.run.chunk import Work
-from veilflow.run.secrets import check_kinds, connection_url, read_secret
+from veilflow.run.secrets import check_kinds, connection_url, read_secret, short_lived
+from veilflow.secret_stores.session import Session
 from veilflow.sources import open_source
 from veilflow.state import today
 from veilflow.targets import open_target
@@ -80,7 +81,7 @@ def load(project: Path, environment: str, name: str, parameters: Mapping[str, An
     return Loaded(project, environment, pipeline, policy, suite, names, source)
 
 
-def resolve(loaded: Loaded, schema: SourceSchema) -> Prepared:
+def resolve(loaded: Loaded, schema: SourceSchema, session: Session) -> Prepared:
     """Decide every column and look at the target; what the plan itself forbids stands in ``decision.errors``."""
     project, pipeline, names, source = loaded.project, loaded.pipeline, loaded.names, loaded.source
     decision = decide(
@@ -90,8 +91,9 @@ def resolve(loaded: Loaded, schema: SourceSchema) -> Prepared:
     if decision.errors:
         return Prepared(project, pipeline, names, source, decision, None)
     try:
-        target = _target(project, pipeline, names, decision.plan)
+        target = _target(project, pipeline, names, decision.plan, session)
         publish = target.inspect()
+        raise_all(_short_lived(pipeline, names, session))
     except VeilError as error:
         blocked = replace(decision, errors=(*decision.errors, *error.parts))
         return Prepared(project, pipeline, names, source, blocked, None)
@@ -102,7 +104,16 @@ def resolve(loaded: Loaded, schema: SourceSchema) -> Prepared:
 def prepare(project: Path, environment: str, name: str, parameters: Mapping[str, Any] | None = None) -> Prepared:
     """``load``, look at the source's header, ``resolve``: the plan, for who wants to see it."""
     loaded = load(project, environment, name, parameters)
-    return resolve(loaded, loaded.source.schema())
+    with Session(project) as session:
+        return resolve(loaded, loaded.source.schema(), session)
+
+
+def _short_lived(pipeline: PipelineConfig, names: NamesConfig, session: Session) -> list[VeilError]:
+    """A credential that would die before the run must."""
+    if pipeline.timeout_seconds is None or pipeline.target.connection is None:
+        return []
+    found = short_lived(session, names, pipeline.target.connection, pipeline.timeout_seconds)
+    return [] if found is None else [found]
 
 
 def import_engines() -> None:
@@ -112,11 +123,11 @@ def import_engines() -> None:
     import sqlalchemy  # noqa: F401
 
 
-def open_parts(prepared: Prepared, run_id: str) -> Opened:
+def open_parts(prepared: Prepared, run_id: str, session: Session) -> Opened:
     """Open the key ring and derive what the plan needs; ``prepared`` must be free of errors."""
     assert prepared.target is not None
     plan = prepared.decision.plan
-    ring = KeyRing.parse(read_secret(prepared.project, prepared.names, plan.keyring).reveal())
+    ring = KeyRing.parse(read_secret(session, prepared.names, plan.keyring).reveal())
     recipient = age_identity(ring.derive("quarantine", plan.pipeline).value)[1]
     work = work_for(plan, ring, prepared.pipeline.source.shown, run_id)
     return Opened(
@@ -178,14 +189,15 @@ def _with_expected(pipeline: PipelineConfig, policy: PolicyConfig) -> SourceConf
     return replace(pipeline.source, expected=tuple(dict.fromkeys(named)))
 
 
-def _target(project: Path, pipeline: PipelineConfig, names: NamesConfig, plan: Plan) -> Target:
+def _target(project: Path, pipeline: PipelineConfig, names: NamesConfig, plan: Plan, session: Session) -> Target:
     config = pipeline.target
+    connection = config.connection
     return open_target(
         kind=config.kind,
         table=config.table,
         mode=config.mode,
         schema=plan.output_schema,
         path=config.path,
-        url=None if config.connection is None else connection_url(project, names, config.connection),
+        url=None if connection is None else lambda: connection_url(session, names, connection),
         lock_directory=project / ".veil" / "locks",
     )

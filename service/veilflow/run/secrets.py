@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from veilflow.config import NamesConfig, SecretConfig
+from veilflow.config import NamesConfig, SecretConfig, StoreConfig
 from veilflow.errors import VeilError, raise_all
 from veilflow.model import Secret
 from veilflow.redaction import SHORTEST
-from veilflow.secret_stores import open_store, unknown_kind
+from veilflow.secret_stores import unknown_kind
+from veilflow.secret_stores.session import Session
+
+#: What a server may round away.
+_CLOCKS_SECONDS = 2.0
 
 
 def check_kinds(names: NamesConfig) -> NamesConfig:
@@ -24,16 +27,43 @@ def check_kinds(names: NamesConfig) -> NamesConfig:
     return names
 
 
-def read_secret(project: Path, names: NamesConfig, name: str | None) -> Secret:
+def read_secret(session: Session, names: NamesConfig, name: str | None) -> Secret:
     """Open a secret by its name in ``secrets/names.yaml``. VEIL222 if it is shorter than may be redacted."""
     config = secret_named(names, name)
     store = names.stores[config.store]
     try:
-        reading = open_store(store.kind, store.options, project).read(config.ref)
+        reading = session.read(store.kind, store.options, config.ref)
         return long_enough(reading.secret, config)
     except VeilError as error:
-        hint = error.hint if error.code != "VEIL221" else f"{error.hint}; `veil init` makes the key ring"
-        raise type(error)(error.code, f'secret "{name}": {error.problem}', hint, error.place) from None
+        raise_all(_of_secret(part, name, config, store) for part in error.parts)
+        raise
+
+
+def _of_secret(error: VeilError, name: str | None, config: SecretConfig, store: StoreConfig) -> VeilError:
+    """The error with the secret's name; one in the store's options keeps to the store."""
+    if error.code in ("VEIL201", "VEIL202"):
+        return VeilError(error.code, error.problem, error.hint, error.place or store.place)
+    hint = error.hint if error.code != "VEIL221" else f"{error.hint}; `veil init` makes the key ring"
+    return type(error)(error.code, f'secret "{name}": {error.problem}', hint, error.place or config.place)
+
+
+def short_lived(session: Session, names: NamesConfig, connection: str, timeout_seconds: float) -> VeilError | None:
+    """VEIL317 if the connection's credential cannot live as long as the run may take, renewed or not: the connection
+    that holds the table's lock keeps its credential to the end."""
+    name = names.connections[connection].credential
+    if name is None:
+        return None
+    config = secret_named(names, name)
+    store = names.stores[config.store]
+    seconds = session.longest_life(store.kind, store.options, config.ref, timeout_seconds)
+    if seconds >= timeout_seconds - _CLOCKS_SECONDS:
+        return None
+    return VeilError(
+        "VEIL317",
+        f'secret "{name}" lives at most {seconds:.0f} s, and the run may take {timeout_seconds:g} s',
+        "raise the maximum TTL of its role (and of the login's), or lower limits.timeout_seconds in the pipeline",
+        config.place,
+    )
 
 
 def secret_named(names: NamesConfig, name: str | None) -> SecretConfig:
@@ -57,12 +87,12 @@ def long_enough(secret: Secret, config: SecretConfig) -> Secret:
     return secret
 
 
-def connection_url(project: Path, names: NamesConfig, name: str) -> Secret:
-    """The connection's URL with its credential: JSON with username and password, or the bare password."""
+def connection_url(session: Session, names: NamesConfig, name: str) -> Secret:
+    """The connection's URL with its current credential: JSON with username and password, or the bare password."""
     connection = names.connections[name]
     if connection.credential is None:
         return Secret(connection.url)
-    credential = read_secret(project, names, connection.credential)
+    credential = read_secret(session, names, connection.credential)
     user, password = _login(credential)
     long_enough(password, secret_named(names, connection.credential))
     return _with_login(connection.url, user, password)

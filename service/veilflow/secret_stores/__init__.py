@@ -1,4 +1,4 @@
-"""Places that hold secrets: Prefect blocks, environment variables, files.
+"""Places that hold secrets: Prefect blocks, Vault, environment variables, files.
 
 A store is one file with a class that keeps the ``SecretStore`` protocol, and one line in ``_OPENERS``. Packages outside
 join by an entry point of the group ``veilflow.secret_stores``: its name is the kind, its object an ``Opener``. The
@@ -53,7 +53,18 @@ def _open_prefect(options: Mapping[str, Any], _project: Path) -> SecretStore:
     return PrefectStore()
 
 
-_OPENERS: Mapping[str, Opener] = {"env": _open_env, "file": _open_file, "prefect": _open_prefect}
+def _open_vault(options: Mapping[str, Any], project: Path) -> SecretStore:
+    from veilflow.secret_stores.vault import VaultStore, parse_options
+
+    return VaultStore(parse_options(options, project), project)
+
+
+_OPENERS: Mapping[str, Opener] = {
+    "env": _open_env,
+    "file": _open_file,
+    "prefect": _open_prefect,
+    "vault": _open_vault,
+}
 
 
 def kinds() -> tuple[str, ...]:

@@ -7,6 +7,7 @@ and its name in the contract test.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,10 +27,13 @@ def open_target(
     mode: Mode,
     schema: pa.Schema,
     path: Path | None = None,
-    url: Secret | None = None,
+    url: Callable[[], Secret] | None = None,
     lock_directory: Path | None = None,
 ) -> Target:
-    """The target of a run; connects to nothing yet. VEIL214 if it cannot be used as configured."""
+    """The target of a run; connects to nothing yet. VEIL214 if it cannot be used as configured.
+
+    ``url`` gives the address with the login that is current: asked for each connection, it may change while a run lives.
+    """
     if kind == "sqlite" and path is not None:
         from veilflow.targets.sqlite import SqliteTarget
 

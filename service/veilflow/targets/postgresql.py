@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -19,6 +19,7 @@ from sqlalchemy.schema import CreateTable
 
 from veilflow.errors import PassingFault, VeilError
 from veilflow.model import Mode, Publication, Receipt, Secret, Writer
+from veilflow.targets.changing import ChangingWriter
 from veilflow.targets.receipts import TABLE, from_json, to_json
 
 _STAGING_SCHEMA = "veilflow_staging"
@@ -41,7 +42,7 @@ class PostgresqlTarget:
 
     parallel_writers = 2
 
-    def __init__(self, url: Secret, table: str, mode: Mode, schema: pa.Schema) -> None:
+    def __init__(self, url: Callable[[], Secret], table: str, mode: Mode, schema: pa.Schema) -> None:
         self._url, self._mode, self._schema = url, mode, schema
         self._namespace, _, self._table = table.rpartition(".")
         self._shown = table
@@ -57,7 +58,21 @@ class PostgresqlTarget:
 
     def inspect(self) -> Literal["swap", "rewrite", "transaction", "rename"]:
         with self._connect() as connection:
-            return self._how(connection)
+            how = self._how(connection)
+            self._refuse_mortal_owner(connection)
+            return how
+
+    def _refuse_mortal_owner(self, connection: psycopg.Connection[Any]) -> None:
+        """A user who expires soon must make things under a role that stays: else they would block its removal."""
+        row = connection.execute(
+            "select session_user = current_user and rolvaliduntil < now() + interval '1 day'"
+            " from pg_roles where rolname = session_user"
+        ).fetchone()
+        if row and row[0]:
+            raise VeilError(
+                "VEIL214", "the database user expires within a day, and what it makes would belong to it",
+                "let the statements that create it put it into a role that stays: docs/how-to/vault.md has them",
+            )  # fmt: skip
 
     def _how(self, connection: psycopg.Connection[Any]) -> Literal["swap", "rewrite"]:
         existing = self._columns(connection)
@@ -166,8 +181,11 @@ class PostgresqlTarget:
             ).fetchall()
         return {receipt.chunk: receipt for receipt in (from_json(row[0]) for row in rows)}
 
+    def writer(self) -> AbstractContextManager[Writer]:
+        return ChangingWriter(self._url, self._new_writer)
+
     @contextmanager
-    def writer(self) -> Iterator[Writer]:
+    def _new_writer(self) -> Iterator[Writer]:
         from adbc_driver_postgresql import dbapi
 
         try:
@@ -277,7 +295,7 @@ class PostgresqlTarget:
 
     def _address(self) -> str:
         """The URL for the drivers; only parameters that are known to be harmless pass."""
-        parts = urlsplit(self._url.reveal())
+        parts = urlsplit(self._url().reveal())
         given = dict(parse_qsl(parts.query))
         other = sorted(set(given) - set(_ALLOWED_PARAMETERS))
         if other:

@@ -43,9 +43,9 @@ def test_an_option_that_a_store_does_not_take_is_refused(tmp_path: Path) -> None
         open_store("file", {"kind": "file", "mode": "0644"}, tmp_path)
 
 
-def test_there_are_three_kinds() -> None:
+def test_the_kinds_are_known() -> None:
     """The kinds that the documentation lists."""
-    assert set(kinds()) == {"env", "file", "prefect"}
+    assert set(kinds()) == {"env", "file", "prefect", "vault"}
 
 
 def test_an_environment_variable_is_read_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
