@@ -92,6 +92,7 @@ def test_a_removed_rule_names_column_file_and_fix(project: Project) -> None:
     done = project.veil("run", "people", "--direct")
     assert done.status == 3
     assert "VEIL301" in done.err and '"email"' in done.err and "policies/people.yaml" in done.err
+    assert "3 columns treated · 1 kept with a reason · 0 dropped · 1 undecided" in done.out
 
 
 def test_rows_that_cannot_be_read_are_quarantined_when_the_pipeline_says_so(project: Project) -> None:

@@ -251,10 +251,12 @@ def run_lines(document: Mapping[str, Any], plan: Mapping[str, Any] | None) -> li
 
 def _treatment_counts(plan: Mapping[str, Any]) -> str:
     columns = plan["columns"]
+    undecided = sum(1 for column in columns if column["treatment"] == "undecided")
     dropped = sum(1 for column in columns if column["outcome"] == "drop")
     kept = sum(1 for column in columns if column["treatment"] == "keep")
-    treated = len(columns) - dropped - kept
-    return f"{treated} columns treated · {kept} kept with a reason · {dropped} dropped"
+    treated = len(columns) - dropped - kept - undecided
+    words = f"{treated} columns treated · {kept} kept with a reason · {dropped} dropped"
+    return f"{words} · {undecided} undecided" if undecided else words
 
 
 def _next(document: Mapping[str, Any]) -> str:
