@@ -126,7 +126,7 @@ def plan(pipeline: str, *, param: tuple[str, ...] = (), common: Common = _HERE) 
     param
         A parameter of the suite, name=value; may be given several times.
     """
-    from veilflow.config import parse_parameters
+    from veilflow.config import parse_parameters, suspicious
     from veilflow.plan import document
     from veilflow.run import prepare
 
@@ -134,6 +134,7 @@ def plan(pipeline: str, *, param: tuple[str, ...] = (), common: Common = _HERE) 
     project = common.directory
     with _prefect_for_secrets(project, common.environment, pipeline, output, keyring=False):
         prepared = prepare(project, common.environment, pipeline, parse_parameters(param))
+    output.warnings(suspicious(project))
     decision = prepared.decision
     output.plan(decision, document(decision))
     return worst_status([error.exit_status for error in decision.errors])
@@ -152,7 +153,7 @@ def run(*pipelines: str, direct: bool = False, param: tuple[str, ...] = (), comm
     param
         A parameter of the suites, name=value; may be given several times.
     """
-    from veilflow.config import parse_parameters, pipeline_names
+    from veilflow.config import parse_parameters, pipeline_names, suspicious
 
     output = Output(common.json, common.quiet)
     project = common.directory
@@ -163,6 +164,7 @@ def run(*pipelines: str, direct: bool = False, param: tuple[str, ...] = (), comm
         )  # fmt: skip
     for name in pipelines:
         _known(project, name)
+    output.warnings(suspicious(project))
     results = []
     parameters = parse_parameters(param)
     with _stopping(), _orchestrator(project, common.environment, pipelines, direct, output) as carry_out:

@@ -23,9 +23,19 @@ class Output:
 
     def __init__(self, as_json: bool, quiet: bool) -> None:
         self.as_json, self.quiet = as_json, quiet
+        self._warnings: list[dict[str, Any]] | None = None
 
     def document(self, document: Mapping[str, Any]) -> None:
-        print(json.dumps(document, ensure_ascii=False, indent=1))
+        warned = {} if self._warnings is None else {"warnings": self._warnings}
+        print(json.dumps({**document, **warned}, ensure_ascii=False, indent=1))
+
+    def warnings(self, found: Sequence[VeilError]) -> None:
+        """Words on stderr, and ``warnings`` in the document; they change no exit status."""
+        from veilflow.run.result import error_document
+
+        self._warnings = [error_document(one) for one in found]
+        for one in found:
+            self.say(f"warning {one.code}: {one.place}: {one.problem}\nhint: {one.hint}")
 
     def say(self, words: str) -> None:
         """A word for a person on stderr; silent with --quiet."""

@@ -10,6 +10,7 @@ from veilflow.config.files import (
     load_suite,
     pipeline_names,
 )
+from veilflow.config.leaks import suspicious
 from veilflow.config.names import load_names
 from veilflow.config.objects import (
     AcknowledgementConfig,
@@ -49,4 +50,5 @@ __all__ = [
     "parse_parameters",
     "pipeline_names",
     "settings",
+    "suspicious",
 ]

@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from veilflow.errors import Place, VeilError
+from veilflow.config.leaks import known, known_in_lines
+from veilflow.errors import Place, VeilError, raise_all
 
 _LARGEST_FILE = 1 << 20
 _DEEPEST = 40
@@ -59,7 +60,25 @@ def read_yaml(path: Path, shown: str, if_empty: str = "VEIL203") -> Node:
         raise _refuse(shown, "is not plain YAML in UTF-8", None) from None
     if root is None:
         raise VeilError(if_empty, f"{shown} is empty", "see the sample project for what belongs into it", Place(shown))
-    return _convert(root, shown, 0)
+    found = _convert(root, shown, 0)
+    _refuse_secrets(found, text, shown)
+    return found
+
+
+def _refuse_secrets(root: Node, text: str, shown: str) -> None:
+    """VEIL223 for every credential in a value (as YAML means it, escapes undone), a key or a comment."""
+    problems = [problem for node in _texts(root) for problem in known(node.value, node.place)]
+    seen = {problem.place.line for problem in problems if problem.place}
+    raise_all([*problems, *known_in_lines(text, shown, seen)])
+
+
+def _texts(node: Node) -> Iterator[Node]:
+    """Every text below a node."""
+    if isinstance(node.value, str):
+        yield node
+    elif isinstance(node.value, dict | list):
+        for child in node.value.values() if isinstance(node.value, dict) else node.value:
+            yield from _texts(child)
 
 
 def _what(error: yaml.MarkedYAMLError) -> str:

@@ -277,7 +277,7 @@ def test_a_password_in_a_url_is_refused_and_never_shown(write: Write, url: str) 
     project = write("secrets/names.yaml", NAMES.replace("postgresql://db.example/warehouse", url))
     with pytest.raises(VeilError) as caught:
         load_names(project, "dev")
-    assert caught.value.code == "VEIL202"
+    assert caught.value.code == "VEIL223"
     assert str(caught.value.place).startswith("secrets/names.yaml:4")
     assert "hunter2" not in str(caught.value) + repr(caught.value)
 

@@ -1,0 +1,100 @@
+"""Secrets that somebody wrote into a file of the project: what has the form of a known credential is an error, what
+merely looks random is a warning. Neither shows the value.
+
+To add a form: one line in ``_KNOWN``, with a prefix that its issuer documents.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from veilflow.errors import Place, VeilError
+
+_KNOWN: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (name, re.compile(pattern))
+    for name, pattern in (
+        ("a URL with a password", r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@:]*:(?!\d+(?:[/?#]|$))[^\s@]+@[^\s]"),
+        ("a connection with a password", r"(?i)[?&; ](?:password|passwd|pwd|sslpassword)=[^\s&;]"),
+        ("a private key", r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY"),
+        ("an age identity", r"(?i)AGE-SECRET-KEY-(?:1|PQ-1)[0-9A-Z]{20}"),
+        ("a key ring", r"[\"']?veilflow_keyring[\"']?\s*:\s*[0-9]"),
+        ("an AWS access key", r"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b"),
+        ("a GitHub token", r"\b(?:gh[pousr]_[A-Za-z0-9]{30}|github_pat_[A-Za-z0-9_]{20})"),
+        ("a GitLab token", r"\bgl(?:pat|dt|rt|cbt|ptt|ft|oas|soat)-[A-Za-z0-9_-]{16}"),
+        ("a Slack token", r"\bxox[abeoprs]-[A-Za-z0-9-]{10}|\bxapp-[0-9]-[A-Za-z0-9-]{10}"),
+        ("a Slack webhook", r"hooks\.slack\.com/services/[A-Z0-9]+/[A-Z0-9]+/[A-Za-z0-9]{8}"),
+        ("a Vault token", r"\b(?:hv[sbr]\.[A-Za-z0-9_-]{20}|s\.[A-Za-z0-9]{24}\b)"),
+        ("a Stripe key", r"\b[srp]k_(?:live|test)_[A-Za-z0-9]{10}|\bwhsec_[A-Za-z0-9]{16}"),
+        ("a Google API key", r"\bAIza[A-Za-z0-9_-]{35}|\bGOCSPX-[A-Za-z0-9_-]{20}|\bya29\.[A-Za-z0-9_-]{20}"),
+        ("a JSON web token", r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\."),
+        ("a package registry's token", r"\bnpm_[A-Za-z0-9]{30}|\bpypi-AgEI[A-Za-z0-9_-]{20}"),
+        ("a Prefect API key", r"\bpn[ub]_[A-Za-z0-9]{30}"),
+        ("a SendGrid key", r"\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16}"),
+        ("an API key of a language model", r"\bsk-(?:ant|proj)-[A-Za-z0-9_-]{16}"),
+        ("a DigitalOcean token", r"\bdo[opr]_v1_[a-f0-9]{32}"),
+        ("a Databricks token", r"\bdapi[a-f0-9]{32}\b"),
+        ("an Azure storage key", r"(?i)AccountKey=[A-Za-z0-9+/]{40}"),
+    )
+)
+_FOLDERS = ("pipelines", "policies", "secrets", "environments")
+_RANDOM = re.compile(r"[A-Za-z0-9+/_=-]{24,}")
+_HEX = re.compile(r"[0-9a-f]{32,}|[0-9A-F]{32,}")
+#: Bits a character. Random base64 of 24 characters has about 4.2, an English identifier under 3.8.
+_RANDOM_BITS = 4.0
+_HEX_BITS = 3.2
+_HINT = "take it out, change it (who read the file knows it), and name its place in secrets/names.yaml"
+
+
+def known(text: str, place: Place) -> Iterator[VeilError]:
+    """VEIL223 for each kind of credential that stands in ``text``."""
+    for name, pattern in _KNOWN:
+        if pattern.search(text):
+            yield VeilError("VEIL223", f"here stands what looks like {name}", _HINT, place)
+
+
+def known_in_lines(text: str, shown: str, seen: set[int | None]) -> Iterator[VeilError]:
+    """The same for what is no value: comments, and keys. Lines in ``seen`` have been told."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if number not in seen:
+            yield from known(line, Place(shown, number))
+
+
+def suspicious(project: Path) -> tuple[VeilError, ...]:
+    """A warning for each text of the project's files that looks random enough to be a secret."""
+    found: list[VeilError] = []
+    for folder in _FOLDERS:
+        for path in sorted((project / folder).rglob("*")):
+            if path.suffix in (".yaml", ".yml", ".json") and path.is_file():
+                found += _random_texts(path, path.relative_to(project).as_posix())
+    return tuple(found)
+
+
+def _random_texts(path: Path, shown: str) -> Iterator[VeilError]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return  # its loader says what is wrong
+    for number, line in enumerate(lines, 1):
+        if any(looks_random(word) for word in _RANDOM.findall(line)):
+            yield VeilError(
+                "VEIL223", "here stands a random text that may be a secret",
+                f"if it is one: {_HINT}; if it is not, nothing needs to be done", Place(shown, number),
+            )  # fmt: skip
+
+
+def looks_random(word: str) -> bool:
+    """Whether a word is long and mixed like a key: hex digits, or letters of both cases with digits."""
+    if _HEX.fullmatch(word):
+        return _bits(word) >= _HEX_BITS
+    mixed = all(re.search(kind, word) for kind in ("[a-z]", "[A-Z]", "[0-9]"))
+    return mixed and _bits(word) >= _RANDOM_BITS
+
+
+def _bits(word: str) -> float:
+    """Shannon's entropy of the word's characters, in bits a character."""
+    counts = Counter(word).values()
+    return -sum(count / len(word) * math.log2(count / len(word)) for count in counts)
