@@ -657,6 +657,8 @@ class RunResult:
     started: str
     ended: str | None
     checks: tuple[CheckCount, ...] = ()
+    #: The version that a person chose in the place of the active one.
+    pinned_key_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

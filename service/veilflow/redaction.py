@@ -30,12 +30,21 @@ _patterns: dict[str, re.Pattern[str]] = {}
 
 def remember(value: str) -> None:
     """Redact ``value`` from now on, in this process's log records too."""
+    if len(value) >= SHORTEST and value not in _patterns:
+        _look_for(value, forms(value))
+
+
+def remember_bytes(value: bytes) -> None:
+    """The same for a key of bytes, which is printed in hex and in base64."""
+    if len(value) >= SHORTEST and value.hex() not in _patterns:
+        _look_for(value.hex(), _coded(value))
+
+
+def _look_for(name: str, spellings: set[str]) -> None:
     global _patterns
-    if len(value) < SHORTEST or value in _patterns:
-        return
-    pattern = re.compile("|".join(sorted(forms(value), key=len, reverse=True)))
+    pattern = re.compile("|".join(sorted(spellings, key=len, reverse=True)))
     with _lock:
-        known = {**_patterns, value: pattern}
+        known = {**_patterns, name: pattern}
         # Exchanged as a whole: other threads are reading it.
         _patterns = dict(sorted(known.items(), key=lambda item: len(item[0]), reverse=True))
     _watch_log_records()
@@ -52,11 +61,14 @@ def forms(value: str) -> set[str]:
     """Patterns of a value as libraries print it: as it is, with any of its characters quoted for a URL or escaped for
     JSON, ``repr``, HTML or a connection string; in base64 at each of the three alignments; in hex; and the long lines
     of one with several."""
-    data = value.encode("utf-8", "surrogatepass")
     lines = [line for line in value.splitlines() if len(line) > _LONGEST_LINE_SKIPPED]
     texts = {text for text in (value, value.strip(), *lines) if len(text) >= _SHORTEST_PART}
-    coded = {data.hex(), data.hex().upper(), *_base64(data)}
-    return {_as_text(text) for text in texts} | {re.escape(form) for form in coded if len(form) >= _SHORTEST_PART}
+    return {_as_text(text) for text in texts} | _coded(value.encode("utf-8", "surrogatepass"))
+
+
+def _coded(data: bytes) -> set[str]:
+    found = {data.hex(), data.hex().upper(), *_base64(data)}
+    return {re.escape(form) for form in found if len(form) >= _SHORTEST_PART}
 
 
 def _as_text(text: str) -> str:

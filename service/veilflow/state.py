@@ -1,4 +1,4 @@
-"""The record of runs in ``.veil/state.db``, and the lock that one run of a pipeline holds.
+"""The record of runs and of opened secrets in ``.veil/state.db``, and the lock that one run of a pipeline holds.
 
 Counts, hashes and timings only: no value of a row, no secret. ``.veil`` is made with mode 0700.
 """
@@ -32,6 +32,14 @@ create table if not exists runs (
     plan text
 )
 """
+#: Who opened what and when: only ever appended to, by this program or another.
+_ACCESSES = """
+create table if not exists accesses (
+    time text not null, name text not null, store text not null, kind text not null, version text, lease text
+);
+create trigger if not exists accesses_stay before update on accesses begin select raise(abort, 'append-only'); end;
+create trigger if not exists accesses_remain before delete on accesses begin select raise(abort, 'append-only'); end;
+"""
 
 
 def new_run_id(milliseconds: int | None = None) -> str:
@@ -64,6 +72,7 @@ class State:
             raise _unwritable() from None
         with self._connect() as connection:
             connection.execute(_SCHEMA)
+            connection.executescript(_ACCESSES)
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
@@ -132,6 +141,22 @@ class State:
             )  # fmt: skip
         result, plan = rows[0]
         return json.loads(result), None if plan is None else json.loads(plan)
+
+    def accessed(self, name: str, store: str, kind: str, version: str | None, lease: str | None) -> None:
+        """Record that a secret was opened: its name and place, and the SHA-256 of its lease's id; never a value."""
+        with self._connect() as connection:
+            connection.execute(
+                "insert into accesses values (?, ?, ?, ?, ?, ?)", (utc_now(), name, store, kind, version, lease)
+            )
+
+    def accesses(self, limit: int) -> list[dict[str, Any]]:
+        """The newest accesses, newest first."""
+        names = ("time", "name", "store", "kind", "version", "lease")
+        with self._connect() as connection:
+            rows = connection.execute(
+                f"select {', '.join(names)} from accesses order by rowid desc limit ?", (limit,)
+            ).fetchall()
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
     @contextmanager
     def lock(self, pipeline: str) -> Iterator[None]:

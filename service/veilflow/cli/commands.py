@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,42 +14,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 
 from veilflow import __version__
+from veilflow.cli.keys_commands import keys
+from veilflow.cli.options import HERE as _HERE
+from veilflow.cli.options import Common
 from veilflow.cli.output import Output
+from veilflow.cli.secrets_commands import secrets
 from veilflow.errors import CODES, WORST_FIRST, VeilError
 
 if TYPE_CHECKING:
+    from veilflow.config import NamesConfig
     from veilflow.prefect_server import EmbeddedServer
+    from veilflow.secret_stores.session import Session
 
 _BEGAN = time.monotonic()
 
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Common:
-    """Options of every command."""
-
-    project: Annotated[Path | None, Parameter(help="Directory that has pipelines/ (default: here or above).")] = None
-    env: Annotated[str | None, Parameter(help="Environment; default VEIL_ENV, else dev.")] = None
-    json: Annotated[bool, Parameter(negative="", help="Print one JSON document on stdout.")] = False
-    quiet: Annotated[bool, Parameter(negative="", help="No progress and no words on stderr but errors.")] = False
-    no_input: Annotated[bool, Parameter(negative="", help="Never ask; veil never does, so this changes nothing.")] = (
-        False
-    )
-
-    @property
-    def directory(self) -> Path:
-        from veilflow.config import find_project
-
-        return find_project(self.project)
-
-    @property
-    def environment(self) -> str:
-        from veilflow.config import settings
-
-        return self.env or settings().environment
-
-
-_HERE = Common()
 
 app = App(
     name="veil",
@@ -60,6 +37,8 @@ app = App(
 )
 runs = App(name="runs", help="List runs, or show one.")
 app.command(runs)
+app.command(keys)
+app.command(secrets)
 app.register_install_completion_command(add_to_startup=False)
 
 
@@ -141,7 +120,10 @@ def plan(pipeline: str, *, param: tuple[str, ...] = (), common: Common = _HERE) 
 
 
 @app.command
-def run(*pipelines: str, direct: bool = False, param: tuple[str, ...] = (), common: Common = _HERE) -> int:
+def run(
+    *pipelines: str, direct: bool = False, key_version: int | None = None, param: tuple[str, ...] = (),
+    common: Common = _HERE,
+) -> int:  # fmt: skip
     """Run pipelines: read, check, treat, load, verify, publish.
 
     Parameters
@@ -150,6 +132,8 @@ def run(*pipelines: str, direct: bool = False, param: tuple[str, ...] = (), comm
         Names of pipelines, in the order in which they run.
     direct
         The same plan and code without Prefect.
+    key_version
+        A version of the key ring in the place of the active one, for appending to a table that holds its pseudonyms.
     param
         A parameter of the suites, name=value; may be given several times.
     """
@@ -167,7 +151,7 @@ def run(*pipelines: str, direct: bool = False, param: tuple[str, ...] = (), comm
     output.warnings(suspicious(project))
     results = []
     parameters = parse_parameters(param)
-    with _stopping(), _orchestrator(project, common.environment, pipelines, direct, output) as carry_out:
+    with _stopping(), _orchestrator(project, common.environment, pipelines, direct, key_version, output) as carry_out:
         began: float | None = _BEGAN
         for name in pipelines:
             results.append(carry_out(name, began, parameters))
@@ -361,7 +345,12 @@ def _stopping() -> Iterator[None]:
 
 @contextmanager
 def _orchestrator(
-    project: Path, environment: str, pipelines: tuple[str, ...], direct: bool, output: Output
+    project: Path,
+    environment: str,
+    pipelines: tuple[str, ...],
+    direct: bool,
+    key_version: int | None,
+    output: Output,
 ) -> Iterator[Any]:
     """Yield ``carry_out(name, began, parameters) -> RunResult``: through Prefect, or directly."""
     from veilflow.run import Request, execute
@@ -371,7 +360,7 @@ def _orchestrator(
         if direct:
             with _prefect_for_secrets(project, environment, pipelines[0], output, keyring=True, others=pipelines):
                 yield lambda name, began, parameters: execute(
-                    Request(project, environment, name, began, parameters),
+                    Request(project, environment, name, began, parameters, key_version),
                     on_progress=on_progress(name),
                     session=session,
                 )
@@ -384,7 +373,9 @@ def _orchestrator(
             import_engines()
             _wait(server, output)
             yield lambda name, began, parameters: run_with_prefect(
-                Request(project, environment, name, began, parameters), on_progress=on_progress(name), session=session
+                Request(project, environment, name, began, parameters, key_version),
+                on_progress=on_progress(name),
+                session=session,
             )
 
 
@@ -410,6 +401,19 @@ def _wait(server: EmbeddedServer | None, output: Output) -> None:
     if server is not None:
         output.say("waiting for Prefect's own server")
         server.wait()
+
+
+@contextmanager
+def secrets_session(project: Path, names: NamesConfig, wanted: Iterable[str], output: Output) -> Iterator[Session]:
+    """A session that gives back what it was given; with the embedded server only if one of the wanted secrets lies in
+    a Prefect block."""
+    from veilflow.secret_stores.session import Session
+
+    kinds = {names.stores[names.secrets[name].store].kind for name in wanted if name in names.secrets}
+    with _embedded_prefect(project, output) if "prefect" in kinds else nullcontext() as server:
+        _wait(server, output)
+        with Session(project) as session:
+            yield session
 
 
 @contextmanager

@@ -61,10 +61,11 @@ class Output:
                     "errors": [error_document(one) for one in error.parts],
                 }
             )
-        self._print_errors(error.parts)
+        self.problems(error.parts)
         return error.exit_status
 
-    def _print_errors(self, errors: Sequence[Any]) -> None:
+    def problems(self, errors: Sequence[Any]) -> None:
+        """Errors and their hints on stderr, also with --quiet."""
         for error in errors:
             where = f"{error.place}: " if error.place else ""
             print(f"{red('error')} {error.code}: {where}{error.problem}", file=sys.stderr)
@@ -86,7 +87,7 @@ class Output:
         else:
             for line in plan_lines(document, decision):
                 print(line)
-        self._print_errors(decision.errors)
+        self.problems(decision.errors)
         if decision.errors and not self.as_json:
             count = len(decision.errors)
             print(f"blocked by {count} problem{'s' if count > 1 else ''}; veil run would exit {document['would_exit']}")
@@ -173,7 +174,7 @@ class Output:
         for result, document in zip(results, documents, strict=True):
             if not self.as_json:
                 print("\n".join(run_lines(document, _plan_of(project, result.run_id))))
-            self._print_errors(result.errors)
+            self.problems(result.errors)
 
     def run_list(self, documents: Sequence[Mapping[str, Any]]) -> None:
         if self.as_json:

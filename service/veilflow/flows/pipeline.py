@@ -51,15 +51,17 @@ _CALLER: ContextVar[_Caller | None] = ContextVar("veilflow_caller", default=None
     name="veilflow-pipeline", flow_run_name="{pipeline}", persist_result=False, validate_parameters=True,
     log_prints=False, retries=0,
 )  # fmt: skip
-def run_pipeline(pipeline: str, project: str | None = None, environment: str | None = None) -> RunResult:
+def run_pipeline(
+    pipeline: str, project: str | None = None, environment: str | None = None, key_version: int | None = None
+) -> RunResult:
     """Run a pipeline as a flow, or as a subflow of the caller's flow.
 
     ``project`` is the project's directory (default: the working directory or above), ``environment`` defaults to
-    VEIL_ENV. Returns the result of a run that succeeded and raises VeilError with the codes of any other.
+    VEIL_ENV, ``key_version`` to the key ring's active one. Returns the result of a run that succeeded and raises VeilError with the codes of any other.
     """
     caller = _CALLER.get()
     _CALLER.set(None)
-    request = caller.request if caller else _request(pipeline, project, environment)
+    request = caller.request if caller else _request(pipeline, project, environment, key_version)
     run_id = new_run_id()
     _name(request, run_id)
     try:
@@ -88,7 +90,7 @@ def run_with_prefect(
     token = _CALLER.set(caller)
     try:
         with _quick():
-            run_pipeline(request.pipeline, str(request.project), request.environment)
+            run_pipeline(request.pipeline, str(request.project), request.environment, request.key_version)
     except (VeilError, Interrupted) as error:
         if caller.result is None:
             raise error from None
@@ -122,9 +124,9 @@ def _carry_out(request: Request, run_id: str, on_progress: OnProgress | None, se
         ) from None  # fmt: skip
 
 
-def _request(pipeline: str, project: str | None, environment: str | None) -> Request:
+def _request(pipeline: str, project: str | None, environment: str | None, key_version: int | None) -> Request:
     directory = find_project(Path(project) if project else None)
-    return Request(directory, environment or settings().environment, pipeline)
+    return Request(directory, environment or settings().environment, pipeline, key_version=key_version)
 
 
 @contextmanager

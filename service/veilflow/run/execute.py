@@ -67,6 +67,7 @@ class Request:
     """Which pipeline of which project, in which environment; names only.
 
     ``began`` is the ``time.monotonic()`` moment when the command started, for the seconds of start-up.
+    ``key_version`` pins a version of the key ring, for a target that holds pseudonyms of it.
     """
 
     project: Path
@@ -74,6 +75,7 @@ class Request:
     pipeline: str
     began: float | None = field(default=None, compare=False)
     parameters: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    key_version: int | None = None
 
 
 def execute(
@@ -197,7 +199,7 @@ class _Run:
     def _plan(self, loaded: Loaded, schema: SourceSchema) -> None:
         self.prepared = resolve(loaded, schema, self.session)
         self.prepared.raise_errors()
-        self.opened = open_parts(self.prepared, self.run_id, self.session)
+        self.opened = open_parts(self.prepared, self.run_id, self.session, self.request.key_version)
 
     def _stage(self) -> None:
         opened, plan = self._opened, self.plan
@@ -265,7 +267,7 @@ class _Run:
     def _record(self, result: RunResult) -> None:
         plan = None
         if self.prepared is not None:
-            plan = plan_document(self.prepared.decision)
+            plan = {**plan_document(self.prepared.decision), "pinned_key_version": self.request.key_version}
         self.state.save(run_document(result), source_fingerprint(self.files), plan)
 
     def _result(self, status: Status, exit_status: int, error: VeilError | None) -> RunResult:
@@ -289,6 +291,7 @@ class _Run:
             checks=checks_of(plan, receipts) if plan else (),
             plan_hash=plan.plan_hash if plan else None,
             key_versions=self.opened.key_versions if self.opened else {},
+            pinned_key_version=self.request.key_version,
             target_kind=plan.target.kind if plan else None,
             target_table=plan.target.table if plan else None,
             target_location=plan.target.location if plan else None,

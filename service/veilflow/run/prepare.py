@@ -23,7 +23,8 @@ from veilflow.keys import KeyRing, age_identity, digest
 from veilflow.model import DerivedKey, Plan, Source, SourceConfig, SourceSchema, Target
 from veilflow.plan import Decision, decide
 from veilflow.run.chunk import Work
-from veilflow.run.secrets import check_kinds, connection_url, read_secret, short_lived
+from veilflow.run.keyring import open_ring
+from veilflow.run.secrets import check_kinds, connection_url, short_lived
 from veilflow.secret_stores.session import Session
 from veilflow.sources import open_source
 from veilflow.state import today
@@ -123,11 +124,16 @@ def import_engines() -> None:
     import sqlalchemy  # noqa: F401
 
 
-def open_parts(prepared: Prepared, run_id: str, session: Session) -> Opened:
-    """Open the key ring and derive what the plan needs; ``prepared`` must be free of errors."""
+def open_parts(prepared: Prepared, run_id: str, session: Session, key_version: int | None = None) -> Opened:
+    """Open the key ring and derive what the plan needs; ``prepared`` must be free of errors.
+
+    ``key_version`` is used in the place of the ring's active version; VEIL315 if it may not be.
+    """
     assert prepared.target is not None
     plan = prepared.decision.plan
-    ring = KeyRing.parse(read_secret(session, prepared.names, plan.keyring).reveal())
+    ring = open_ring(session, prepared.names, plan.keyring)
+    if key_version is not None:
+        ring = ring.pinned(key_version)
     recipient = age_identity(ring.derive("quarantine", plan.pipeline).value)[1]
     work = work_for(plan, ring, prepared.pipeline.source.shown, run_id)
     return Opened(

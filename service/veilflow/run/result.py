@@ -112,6 +112,7 @@ def run_document(result: RunResult) -> dict[str, Any]:
         ],
         "plan_hash": result.plan_hash,
         "key_versions": dict(result.key_versions),
+        "pinned_key_version": result.pinned_key_version,
         "target": {
             "kind": result.target_kind,
             "table": result.target_table,
@@ -146,6 +147,7 @@ def result_from_document(document: Mapping[str, Any]) -> RunResult:
             CheckCount(**{**check, "first": tuple(check["first"]), "place": _place(check["place"])})
             for check in document.get("checks", ())
         ),
+        pinned_key_version=document.get("pinned_key_version"),
         target_kind=target["kind"],
         target_table=target["table"],
         target_location=target["location"],

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import resource
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from veilflow.config import NamesConfig, SecretConfig, StoreConfig
 from veilflow.errors import VeilError, raise_all
-from veilflow.model import Secret
+from veilflow.model import Reading, Secret, SecretStore
 from veilflow.redaction import SHORTEST
 from veilflow.secret_stores import unknown_kind
 from veilflow.secret_stores.session import Session
+from veilflow.state import State
 
 #: What a server may round away.
 _CLOCKS_SECONDS = 2.0
@@ -28,15 +30,38 @@ def check_kinds(names: NamesConfig) -> NamesConfig:
 
 
 def read_secret(session: Session, names: NamesConfig, name: str | None) -> Secret:
-    """Open a secret by its name in ``secrets/names.yaml``. VEIL222 if it is shorter than may be redacted."""
+    """Open a secret by its name in ``secrets/names.yaml``, and record that. VEIL222 if it is shorter than may be
+    redacted."""
+    return open_secret(session, names, name).secret
+
+
+def open_secret(session: Session, names: NamesConfig, name: str | None, *, anew: bool = False) -> Reading:
+    """``read_secret``, with what the store tells of the value. ``anew``: as it is now, also if it was read before."""
     config = secret_named(names, name)
+    assert name is not None
     store = names.stores[config.store]
+    _no_core_file()
     try:
-        reading = session.read(store.kind, store.options, config.ref)
-        return long_enough(reading.secret, config)
+        reading = session.read(store.kind, store.options, config.ref, anew=anew)
+        long_enough(reading.secret, config)
     except VeilError as error:
         raise_all(_of_secret(part, name, config, store) for part in error.parts)
         raise
+    if session.notes(name, reading):
+        State(session.project).accessed(name, config.store, store.kind, reading.version, reading.lease)
+    return reading
+
+
+def store_of(session: Session, names: NamesConfig, name: str) -> SecretStore:
+    """The store of a secret that ``names`` has."""
+    store = names.stores[names.secrets[name].store]
+    return session.store(store.kind, store.options)
+
+
+def _no_core_file() -> None:
+    """A process that opens a secret leaves no core file, which would hold it; a person may allow it again."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
 def _of_secret(error: VeilError, name: str | None, config: SecretConfig, store: StoreConfig) -> VeilError:

@@ -24,6 +24,8 @@ from veilflow.secret_stores.parts import only
 class FileStore:
     """Files below or outside a project."""
 
+    always_fresh = True
+
     def __init__(self, project: Path) -> None:
         self._project = project
 

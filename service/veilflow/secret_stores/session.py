@@ -31,12 +31,20 @@ class Leases(Protocol):
         """How long the secret may live from now if it is renewed, in seconds, up to ``wanted_seconds``."""
 
 
+@runtime_checkable
+class Fresh(Protocol):
+    """A store that costs nothing to ask, so it is asked each time: what it holds may be exchanged in a run."""
+
+    always_fresh: bool
+
+
 class Session:
-    """Opens each store once and reads each secret once, but for those that are leased: of these the store knows which
-    one is current. A context manager; safe to use from several threads."""
+    """Opens each store once and reads each secret once, but for those that are leased (of these the store knows which
+    one is current) and those of files, which may be exchanged. A context manager; safe to use from several threads."""
 
     def __init__(self, project: Path) -> None:
-        self._project = project
+        self.project = project
+        self._noted: set[tuple[str, str | None, str | None]] = set()
         self._stores: dict[str, SecretStore] = {}
         self._readings: dict[tuple[str, SecretRef], Reading] = {}
         self._lock = threading.RLock()
@@ -46,19 +54,28 @@ class Session:
         with self._lock:
             key = _key(kind, options)
             if key not in self._stores:
-                self._stores[key] = open_store(kind, options, self._project)
+                self._stores[key] = open_store(kind, options, self.project)
             return self._stores[key]
 
-    def read(self, kind: str, options: Mapping[str, Any], ref: SecretRef) -> Reading:
-        """The secret, as its store gives it."""
+    def read(self, kind: str, options: Mapping[str, Any], ref: SecretRef, *, anew: bool = False) -> Reading:
+        """The secret, as its store gives it. ``anew``: not the one that was read before."""
         with self._lock:
             key = (_key(kind, options), ref)
-            if key not in self._readings:
-                reading = self.store(kind, options).read(ref)
-                if reading.seconds_to_live is not None:
+            if anew or key not in self._readings:
+                store = self.store(kind, options)
+                reading = store.read(ref)
+                if reading.seconds_to_live is not None or isinstance(store, Fresh):
                     return reading
                 self._readings[key] = reading
             return self._readings[key]
+
+    def notes(self, name: str, reading: Reading) -> bool:
+        """Whether this is the first time that the session saw this state of the secret ``name``."""
+        key = (name, reading.version, reading.lease)
+        with self._lock:
+            seen = key in self._noted
+            self._noted.add(key)
+        return not seen
 
     def longest_life(self, kind: str, options: Mapping[str, Any], ref: SecretRef, wanted_seconds: float) -> float:
         """How long a secret may live, up to ``wanted_seconds``; infinite for what does not die by itself."""

@@ -20,7 +20,7 @@ from sqlalchemy.schema import CreateTable
 from veilflow.errors import PassingFault, VeilError
 from veilflow.model import Mode, Publication, Receipt, Secret, Writer
 from veilflow.targets.changing import ChangingWriter
-from veilflow.targets.receipts import TABLE, from_json, to_json
+from veilflow.targets.receipts import TABLE, from_json, refuse_other_versions, to_json
 
 _STAGING_SCHEMA = "veilflow_staging"
 _METADATA = f"""
@@ -246,13 +246,7 @@ class PostgresqlTarget:
         row = connection.execute(
             f"select detail from {TABLE} where kind = 'keys' and target = %s", (self._shown,)
         ).fetchone()
-        before = json.loads(row[0]) if row else {}
-        other = sorted(name for name, version in key_versions.items() if before.get(name, version) != version)
-        if other:
-            raise VeilError(
-                "VEIL313", f'the columns {", ".join(other)} hold pseudonyms of another key version',
-                "replace the table instead of appending, or pin the key version",
-            )  # fmt: skip
+        refuse_other_versions(key_versions, json.loads(row[0]) if row else {})
 
     def _record(self, connection: psycopg.Connection[Any], rows: int, key_versions: Mapping[str, int]) -> None:
         connection.execute(f"delete from {TABLE} where kind in ('receipt', 'staging') and run_id = %s", (self._run_id,))

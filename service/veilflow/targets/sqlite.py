@@ -18,7 +18,7 @@ from sqlalchemy.schema import CreateTable
 
 from veilflow.errors import PassingFault, VeilError
 from veilflow.model import Mode, Publication, Receipt, Writer
-from veilflow.targets.receipts import TABLE, from_json, to_json
+from veilflow.targets.receipts import TABLE, from_json, refuse_other_versions, to_json
 
 _METADATA = f"""
 create table if not exists {TABLE} (
@@ -194,13 +194,7 @@ class SqliteTarget:
         row = connection.execute(
             f"select detail from {TABLE} where kind = 'keys' and target = ?", (self._table,)
         ).fetchone()
-        before = json.loads(row[0]) if row else {}
-        other = sorted(name for name, version in key_versions.items() if before.get(name, version) != version)
-        if other:
-            raise VeilError(
-                "VEIL313", f'the columns {", ".join(other)} hold pseudonyms of another key version',
-                "replace the table instead of appending, or pin the key version",
-            )  # fmt: skip
+        refuse_other_versions(key_versions, json.loads(row[0]) if row else {})
 
     def _record(self, connection: sqlite3.Connection, rows: int, key_versions: Mapping[str, int]) -> None:
         connection.execute(f"delete from {TABLE} where kind in ('receipt', 'staging') and run_id = ?", (self._run_id,))
