@@ -211,7 +211,7 @@ class VaultStore:
                 rest, version=ref.version, mount_point=mount, raise_on_deleted_version=True
             ),
             f"{mount}/data/{rest}",
-            missing=partial(_missing_in_kv2, ref),
+            missing=partial(_missing_in_kv, ref),
         )
         document = answer.get("data") or {}
         if not isinstance(document.get("data"), dict) or "metadata" not in document:
@@ -222,7 +222,10 @@ class VaultStore:
         _no_version(ref)
         mount, rest = self._split(ref)
         answer = self._ask(
-            READ, lambda vault: vault.secrets.kv.v1.read_secret(rest, mount_point=mount), f"{mount}/{rest}"
+            READ,
+            lambda vault: vault.secrets.kv.v1.read_secret(rest, mount_point=mount),
+            f"{mount}/{rest}",
+            missing=partial(_missing_in_kv, ref),
         )
         return Reading(_chosen(answer.get("data") or {}, ref))
 
@@ -465,7 +468,7 @@ def _text(value: bytes, ref: SecretRef) -> Secret:
 # --- errors ------------------------------------------------------------------------------
 
 
-def _missing_in_kv2(ref: SecretRef, refused: Refused) -> VeilError:
+def _missing_in_kv(ref: SecretRef, refused: Refused) -> VeilError:
     metadata = (refused.document.get("data") or {}).get("metadata") or {}
     if metadata.get("destroyed") or metadata.get("deletion_time"):
         state = "destroyed" if metadata.get("destroyed") else "deleted"
