@@ -7,12 +7,14 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from database_servers import DatabaseServer, NoServer, running_mariadb, running_postgresql
 
 ROWS = "id,name,email,age,city\n1,Ada,ada@example.com,36,London\n2,Bo,bo@example.org,17,Oslo\n3,Cy,,44,\n"
 
@@ -133,3 +135,30 @@ def make_project(tmp_path: Path) -> Callable[[], Project]:
 @pytest.fixture
 def project(make_project: Callable[[], Project]) -> Project:
     return make_project()
+
+
+def _server(start: Callable[[], AbstractContextManager[DatabaseServer]]) -> Iterator[DatabaseServer]:
+    """The server while the tests run; with CI=true it must be there."""
+    try:
+        running = start()
+        server = running.__enter__()
+    except NoServer as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
+    try:
+        yield server
+    finally:
+        running.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[DatabaseServer]:
+    """PostgreSQL, one for all tests."""
+    yield from _server(running_postgresql)
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[DatabaseServer]:
+    """MariaDB, one for all tests."""
+    yield from _server(running_mariadb)

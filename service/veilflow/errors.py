@@ -247,6 +247,14 @@ CODES: dict[str, Code] = {
         "A credential that dies before the run must",
         "The credential is leased, and the maximum of its lease, or of the login's token, is below the pipeline's `limits.timeout_seconds`. A run could lose the connection that holds the table's lock.",
     ),
+    "VEIL318": Code(
+        "The merge key does not tell rows apart",
+        "A merge updates the rows of the same key, so the key of every row must be there and stand once, in what the run loads and in the table. Nothing was changed.",
+    ),
+    "VEIL319": Code(
+        "The target refuses a value",
+        "A constraint of the table does not allow a row, or its type cannot hold a value. Nothing was published; the message names the rule or the column, never the value.",
+    ),
     # 4xx: out of reach
     "VEIL401": Code("The database is out of reach", "No connection could be made, or it was lost."),
     "VEIL402": Code("The database rejected the credential", "User, password or permission was rejected."),

@@ -21,7 +21,8 @@ CLASSIFICATIONS: tuple[str, ...] = (
     "direct_identifier", "quasi_identifier", "sensitive", "free_text", "non_personal"
 )  # fmt: skip
 BadRowRule = Literal["refuse", "quarantine"]
-Mode = Literal["replace", "append"]
+Mode = Literal["replace", "append", "merge"]
+Publish = Literal["swap", "rewrite", "transaction", "rename"]
 
 
 # --- columns -----------------------------------------------------------------------------
@@ -86,7 +87,8 @@ class SourceConfig:
 
 @dataclass(frozen=True, slots=True)
 class TargetConfig:
-    """A pipeline's ``target:``: a ``path`` (files, SQLite) or a ``connection`` of ``secrets/names.yaml``."""
+    """A pipeline's ``target:``: a ``path`` (files, SQLite) or a ``connection`` of ``secrets/names.yaml``; ``key`` and
+    ``delete`` are those of ``mode: merge``."""
 
     kind: str
     table: str
@@ -95,6 +97,8 @@ class TargetConfig:
     shown: str
     connection: str | None = None
     place: Place | None = None
+    key: tuple[str, ...] = ()
+    delete: bool = False
 
 
 # --- rows on their way -------------------------------------------------------------------
@@ -286,7 +290,9 @@ class TargetPlan:
     location: str
     table: str
     mode: Mode
-    publish: Literal["swap", "rewrite", "transaction", "rename"]
+    publish: Publish
+    key: tuple[str, ...] = ()
+    delete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -493,6 +499,18 @@ class QuarantinedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Output:
+    """The table that a run makes, and how its rows meet those that are there: ``merge`` updates the rows of the same
+    ``key`` and inserts the others; with ``delete`` rows whose key is gone from the source go as well."""
+
+    table: str
+    schema: pa.Schema
+    mode: Mode = "replace"
+    key: tuple[str, ...] = ()
+    delete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """What one chunk came to; commits in the transaction that loads its rows.
 
@@ -544,7 +562,7 @@ class Target(Protocol):
     #: How many writers may load at the same time.
     parallel_writers: int
 
-    def inspect(self) -> Literal["swap", "rewrite", "transaction", "rename"]:
+    def inspect(self) -> Publish:
         """How publishing would be done now. Changes nothing. VEIL307 if the table has another shape
         than the output schema, VEIL401/402 if the database is out of reach."""
 
@@ -562,9 +580,10 @@ class Target(Protocol):
         """Rows in the staging table, counted there."""
 
     def publish(self, key_versions: Mapping[str, int]) -> int:
-        """Replace or append in one transaction that also writes the publication and the key version of
+        """Replace, append or merge in one transaction that also writes the publication and the key version of
         each column into ``_veilflow`` and drops the staging; returns the rows published. A second call
-        of the same run changes nothing and returns the same. VEIL313 on append under another key version."""
+        of the same run changes nothing and returns the same. VEIL313 on append or merge under another key version,
+        VEIL318 where the merge key does not tell the staged rows apart, VEIL319 for rows that the table refuses."""
 
     def publication(self, run_id: str) -> Publication | None:
         """Whether that run was published here."""

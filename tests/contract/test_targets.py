@@ -1,20 +1,24 @@
-"""What every target keeps."""
+"""What every target keeps: one body over all kinds, and what only some of them have."""
 
 from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable
-from datetime import date
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from veilflow.errors import VeilError
-from veilflow.model import Mode, Receipt, Target
+from veilflow.model import Mode, Receipt, Secret, Target
 from veilflow.targets import open_target
 
 SCHEMA = pa.schema([("select", pa.string()), ('a "b"', pa.decimal128(18, 2)), ("day", pa.date32()), ("n", pa.int64())])
@@ -22,25 +26,126 @@ ROWS = pa.table(
     [["", None, "王\n,"], [Decimal("99999999999999.99"), None, Decimal("0.10")], [date(1908, 12, 9), None, date(2024, 2, 29)], [1, None, -(2**62)]],
     schema=SCHEMA,
 )  # fmt: skip
-Make = Callable[[str], Target]
+STORED = {
+    ("", "99999999999999.99", "1908-12-09", 1),
+    (None, None, None, None),
+    ("王\n,", "0.10", "2024-02-29", -(2**62)),
+}
 
 
 def receipt(number: int, rows: int = 3) -> Receipt:
     return Receipt(number, rows, rows, 0, 0, "d", {}, {}, {})
 
 
-@pytest.fixture(params=["sqlite", "csv", "jsonl", "parquet", "memory"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    def open_one(table: str) -> Target:
-        path = None if request.param == "memory" else tmp_path / f"out.{request.param}"
-        return open_target(kind=request.param, table=table, mode="replace", schema=SCHEMA, path=path)
+@dataclass(frozen=True)
+class Store:
+    """A place of one kind that a test has for itself; ``sql`` runs a statement there as somebody else would."""
 
-    return open_one
+    kind: str
+    path: Path | None = None
+    url: str | None = None
+
+    def target(self, table: str = "order", mode: Mode = "replace", schema: pa.Schema = SCHEMA, **more: Any) -> Target:
+        url = None if self.url is None else (lambda: Secret(self.url or ""))
+        return open_target(kind=self.kind, table=table, mode=mode, schema=schema, path=self.path, url=url, **more)
+
+    def run(
+        self, run_id: str, rows: pa.Table = ROWS, versions: dict[str, int] | None = None, **more: Any
+    ) -> tuple[str, int]:
+        """Load ``rows`` and publish them; how it was said to be done, and how many rows were published."""
+        target = self.target(schema=rows.schema, **more)
+        try:
+            how = target.inspect()
+            target.open(run_id)
+            with target.writer() as writer:
+                writer.load(rows, receipt(0, rows.num_rows))
+            return how, target.publish(versions or {})
+        finally:
+            target.close()
+
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        """The rows of a statement, in which names stand in double quotes; decimals, dates and moments as text."""
+        with closing(self._connect()) as connection:
+            cursor = connection.cursor()
+            cursor.execute(statement)
+            rows = cursor.fetchall() if cursor.description else []
+            return [tuple(_plain(value) for value in row) for row in rows]
+
+    def _connect(self) -> Any:
+        if self.kind == "sqlite":
+            return sqlite3.connect(self.path or "", isolation_level=None)
+        if self.kind == "duckdb":
+            import duckdb
+
+            return duckdb.connect(str(self.path))
+        if self.kind == "postgresql":
+            import psycopg
+
+            return psycopg.connect(self.url or "", autocommit=True)
+        import pymysql
+        from sqlalchemy.engine import make_url
+
+        url = make_url(self.url or "")
+        return pymysql.connect(
+            host=url.host, port=url.port or 0, user=url.username, password=str(url.password), database=url.database,
+            autocommit=True, init_command="set sql_mode = 'ANSI_QUOTES,STRICT_ALL_TABLES', time_zone = '+00:00'",
+        )  # fmt: skip
 
 
-def test_what_was_loaded_is_staged_receipted_and_published(make: Make) -> None:
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return (value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value).isoformat(
+            timespec="microseconds"
+        )
+    if isinstance(value, bool):
+        return int(value)
+    return str(value) if isinstance(value, Decimal | date | uuid.UUID) else value
+
+
+DATABASES = [
+    "sqlite",
+    pytest.param("postgresql", marks=pytest.mark.live),
+]
+
+
+@pytest.fixture
+def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], Store]]:
+    """Makes a store of a kind; a server's is a database of its own, dropped at the end."""
+    made: list[tuple[Store, str]] = []
+
+    def make(kind: str) -> Store:
+        if kind == "memory":
+            return Store(kind)
+        if kind not in ("postgresql", "mariadb"):
+            return Store(kind, tmp_path / f"out.{kind}")
+        server: Any = request.getfixturevalue(kind)
+        name = f"test_{uuid.uuid4().hex}"
+        first = Store(kind, url=server.full_url)
+        first.sql(f"create database {name}" + (" character set utf8mb4" if kind == "mariadb" else ""))
+        made.append((first, name))
+        return Store(kind, url=server.full_url.replace(f"/{server.database}", f"/{name}"))
+
+    yield make
+    for first, name in made:
+        first.sql(f"drop database {name}")
+
+
+@pytest.fixture(params=[*DATABASES, "csv", "jsonl", "parquet", "memory"])
+def store(request: pytest.FixtureRequest, make_store: Callable[[str], Store]) -> Store:
+    return make_store(request.param)
+
+
+@pytest.fixture(params=DATABASES)
+def database(request: pytest.FixtureRequest, make_store: Callable[[str], Store]) -> Store:
+    return make_store(request.param)
+
+
+# --- all kinds ---------------------------------------------------------------------------
+
+
+def test_what_was_loaded_is_staged_receipted_and_published(store: Store) -> None:
     """Counts agree at each step, and a chunk is there once."""
-    target = make("order")
+    target = store.target()
     target.inspect()
     target.open("01RUN")
     with target.writer() as writer:
@@ -52,19 +157,207 @@ def test_what_was_loaded_is_staged_receipted_and_published(make: Make) -> None:
     target.close()
 
 
-def test_discarding_leaves_nothing(make: Make, tmp_path: Path) -> None:
+def test_discarding_leaves_nothing(store: Store, tmp_path: Path) -> None:
     """No table, no file, no part of one."""
-    target = make("order")
+    target = store.target()
     target.open("01RUN")
     with target.writer() as writer:
         writer.load(ROWS, receipt(0))
     target.discard()
     target.close()
     for path in tmp_path.iterdir():
-        assert path.suffix in (".sqlite", ".lock"), path
-        if path.suffix == ".sqlite":
-            tables = sqlite3.connect(path).execute("select name from sqlite_master where type = 'table'").fetchall()
-            assert tables == [("_veilflow",)]
+        assert path.suffix in (".sqlite", ".duckdb", ".lock"), path
+    if store.kind in ("sqlite", "duckdb", "postgresql", "mariadb"):
+        assert tables(store) == {"_veilflow"}
+        assert store.sql("select * from _veilflow") == []
+
+
+def tables(store: Store) -> set[str]:
+    """The tables that are there, staging included."""
+    sql = {
+        "sqlite": "select name from sqlite_master where type = 'table'",
+        "duckdb": "select table_name from duckdb_tables()",
+        "postgresql": "select tablename from pg_tables where schemaname in ('public', 'veilflow_staging')",
+        "mariadb": "select table_name from information_schema.tables where table_schema in (database(), 'veilflow_staging')",
+    }
+    return {name for (name,) in store.sql(sql[store.kind])}
+
+
+# --- databases ---------------------------------------------------------------------------
+
+
+def test_values_are_kept_exactly(database: Store) -> None:
+    """Large decimals, old dates, null apart from the empty string, any Unicode, and awkward names."""
+    assert database.run("01A")[1] == 3
+    assert set(database.sql('select "select", "a ""b""", day, n from "order"')) == STORED
+    assert tables(database) == {"_veilflow", "order"}
+
+
+def test_a_second_publish_of_the_same_run_changes_nothing(database: Store) -> None:
+    """Idempotent per run, in append too."""
+    target = database.target(mode="append")
+    target.open("01A")
+    with target.writer() as writer:
+        writer.load(ROWS, receipt(0))
+    assert target.publish({}) == target.publish({}) == 3
+    assert target.publication("01A") is not None and target.publication("01B") is None
+    target.close()
+    assert database.sql('select count(*) from "order"') == [(3,)]
+    assert database.run("01B", mode="append") == ("transaction", 3)
+    assert database.sql('select count(*) from "order"') == [(6,)]
+
+
+def test_a_dead_runs_staging_is_dropped_by_the_next(database: Store) -> None:
+    """The lock went with its process; its rows must not stay behind."""
+    dead = database.target()
+    dead.open("01A")
+    with dead.writer() as writer:
+        writer.load(ROWS, receipt(0))
+    dead.close()
+    database.run("01B")
+    assert tables(database) == {"_veilflow", "order"}
+
+
+def test_a_run_that_opens_again_goes_on(database: Store) -> None:
+    """With its id, what is staged and receipted is there."""
+    for chunk in (0, 1):
+        target = database.target()
+        target.open("01A")
+        assert set(target.receipts()) == set(range(chunk))
+        with target.writer() as writer:
+            writer.load(ROWS, receipt(chunk))
+        assert target.staged_rows() == 3 * (chunk + 1)
+        target.close()
+
+
+def test_a_live_run_keeps_others_out(database: Store) -> None:
+    """VEIL308 while the lock is held, and not any longer."""
+    first = database.target()
+    first.open("01A")
+    refused("VEIL308", lambda: database.target().open("01B"))
+    first.close()
+    second = database.target()
+    second.open("01B")
+    second.close()
+
+
+def test_a_table_of_another_shape_is_refused_and_stays(database: Store) -> None:
+    """VEIL307 names the columns that differ."""
+    database.run("01A")
+    other = pa.schema([("select", pa.string()), ("more", pa.string())])
+    error = refused("VEIL307", lambda: database.target(schema=other).inspect())
+    assert "more" in error.problem
+    assert database.sql('select count(*) from "order"') == [(3,)]
+
+
+def test_replacing_keeps_a_view_and_an_index(database: Store) -> None:
+    """Both still work and show the new rows."""
+    database.run("01A", versions={"select": 1})
+    database.sql('create index kept on "order" (n)')
+    database.sql('create view shown as select n from "order"')
+    how, _rows = database.run("01B", ROWS.slice(0, 2), versions={"select": 1})
+    assert how == ("rename" if database.kind == "mariadb" else "rewrite")
+    assert database.sql("select count(*) from shown") == [(2,)]
+    if database.kind != "duckdb":
+        index = {
+            "sqlite": "select 1 from sqlite_master where name = 'kept'",
+            "postgresql": "select 1 from pg_indexes where indexname = 'kept'",
+            "mariadb": "select 1 from information_schema.statistics where index_name = 'kept' and table_schema = database()",
+        }
+        assert database.sql(index[database.kind]) == [(1,)]
+    else:
+        assert database.sql("select index_name from duckdb_indexes()") == [("kept",)]
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_another_key_version_is_refused_beside_rows_of_the_old_one(database: Store, mode: Mode) -> None:
+    """It would insert every person a second time."""
+    database.run("01A", KEYED, versions={"id": 1})
+    key = {"key": ("id",)} if mode == "merge" else {}
+    refused("VEIL313", lambda: database.run("01B", KEYED, versions={"id": 2}, mode=mode, **key))
+    assert sorted(database.sql('select * from "order"')) == [("a", 1), ("b", 2), ("c", 3)]
+
+
+# --- merge -------------------------------------------------------------------------------
+
+KEYED = pa.table({"id": ["a", "b", "c"], "n": pa.array([1, 2, 3], pa.int64())})
+LATER = pa.table({"id": ["b", "c", "d"], "n": pa.array([20, None, 40], pa.int64())})
+
+
+def test_merge_updates_and_inserts_by_key(database: Store) -> None:
+    """Rows that are not in the source stay; a value that became null is null."""
+    assert database.run("01A", KEYED, mode="merge", key=("id",)) == ("swap", 3)
+    assert database.run("01B", LATER, mode="merge", key=("id",)) == ("transaction", 3)
+    assert sorted(database.sql('select * from "order"')) == [("a", 1), ("b", 20), ("c", None), ("d", 40)]
+    assert tables(database) == {"_veilflow", "order"}
+
+
+def test_merge_with_delete_removes_what_is_gone(database: Store) -> None:
+    """And twice the same gives the same."""
+    database.run("01A", KEYED)
+    for run_id in ("01B", "01C"):
+        database.run(run_id, LATER, mode="merge", key=("id",), delete=True)
+        assert sorted(database.sql('select * from "order"')) == [("b", 20), ("c", None), ("d", 40)]
+
+
+def test_merge_by_a_key_of_several_columns(database: Store) -> None:
+    """A table that is all key has nothing to update."""
+    database.run("01A", KEYED)
+    both = pa.table({"id": ["a", "a"], "n": pa.array([1, 2], pa.int64())})
+    database.run("01B", both, mode="merge", key=("id", "n"))
+    assert sorted(database.sql('select * from "order"')) == [("a", 1), ("a", 2), ("b", 2), ("c", 3)]
+
+
+def test_a_merge_key_differs_in_case_blanks_and_accents(database: Store) -> None:
+    """No collation brings two people together."""
+    similar = pa.table({"id": ["a", "A", "a ", "ä", ""], "n": pa.array(range(5), pa.int64())})
+    database.run("01A", KEYED)
+    assert database.run("01B", similar, mode="merge", key=("id",))[1] == 5
+    assert database.sql('select count(*) from "order"') == [(7,)]
+
+
+@pytest.mark.parametrize(("ids", "problem"), [(["x", "x"], "more than once"), (["x", None], "null")])
+@pytest.mark.parametrize("existing", [True, False])
+def test_a_key_that_does_not_tell_rows_apart_is_refused(
+    database: Store, ids: list[str | None], problem: str, existing: bool
+) -> None:
+    """VEIL318 before anything changes, also where the table is made anew; the key's values are not told."""
+    if existing:
+        database.run("01A", KEYED)
+    rows = pa.table({"id": pa.array(ids, pa.string()), "n": pa.array([1, 2], pa.int64())})
+    error = refused("VEIL318", lambda: database.run("01B", rows, mode="merge", key=("id",)))
+    assert problem in error.problem and "x" not in error.problem.replace("exist", "")
+    there = sorted(database.sql('select * from "order"')) if existing else "order" in tables(database)
+    assert there == ([("a", 1), ("b", 2), ("c", 3)] if existing else False)
+
+
+def test_a_key_that_stands_twice_in_the_table_is_refused(database: Store) -> None:
+    """Nobody could say which of the two rows is meant."""
+    database.run("01A", pa.table({"id": ["a", "a"], "n": pa.array([1, 2], pa.int64())}))
+    refused("VEIL318", lambda: database.run("01B", KEYED, mode="merge", key=("id",)))
+
+
+def test_a_constraint_that_refuses_a_row_refuses_the_run(database: Store) -> None:
+    """VEIL319, and the table is as it was."""
+    database.run("01A", KEYED)
+    database.sql('create unique index once on "order" (n)')
+    rows = pa.table({"id": ["secret-person", "y"], "n": pa.array([7, 7], pa.int64())})
+    for mode in ("append", "merge", "replace"):
+        key = {"key": ("id",)} if mode == "merge" else {}
+        error = refused("VEIL319", lambda mode=mode, key=key: database.run(f"01{mode}", rows, mode=mode, **key))
+        assert "secret-person" not in str(error)
+    assert sorted(database.sql('select * from "order"')) == [("a", 1), ("b", 2), ("c", 3)]
+
+
+def refused(code: str, call: Callable[[], object]) -> VeilError:
+    with pytest.raises(VeilError) as caught:
+        call()
+    assert caught.value.code == code, str(caught.value)
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
+    return caught.value
+
+
+# --- SQLite ------------------------------------------------------------------------------
 
 
 def sqlite(path: Path, mode: Mode = "replace", schema: pa.Schema = SCHEMA) -> Target:
@@ -80,43 +373,6 @@ def run(target: Target, run_id: str, versions: dict[str, int] | None = None) -> 
         return target.publish(versions or {})
     finally:
         target.close()
-
-
-def test_sqlite_keeps_values_exactly(tmp_path: Path) -> None:
-    """Decimals as text, dates as ISO, null apart from the empty string, any Unicode."""
-    run(sqlite(tmp_path / "o.db"), "01A")
-    rows = sqlite3.connect(tmp_path / "o.db").execute('select * from "order"').fetchall()
-    assert rows == [
-        ("", "99999999999999.99", "1908-12-09", 1),
-        (None, None, None, None),
-        ("王\n,", "0.10", "2024-02-29", -(2**62)),
-    ]
-
-
-def test_a_second_publish_of_the_same_run_changes_nothing(tmp_path: Path) -> None:
-    """Idempotent per run, in append too."""
-    target = sqlite(tmp_path / "o.db", "append")
-    target.open("01A")
-    with target.writer() as writer:
-        writer.load(ROWS, receipt(0))
-    assert target.publish({}) == target.publish({}) == 3
-    assert target.publication("01A") is not None and target.publication("01B") is None
-    assert sqlite3.connect(tmp_path / "o.db").execute('select count(*) from "order"').fetchone() == (3,)
-
-
-def test_a_dead_runs_staging_is_dropped_by_the_next(tmp_path: Path) -> None:
-    """The lock went with its process; its rows must not stay behind."""
-    dead = sqlite(tmp_path / "o.db")
-    dead.open("01A")
-    with dead.writer() as writer:
-        writer.load(ROWS, receipt(0))
-    dead.close()
-    run(sqlite(tmp_path / "o.db"), "01B")
-    names = {
-        name
-        for (name,) in sqlite3.connect(tmp_path / "o.db").execute("select name from sqlite_master where type = 'table'")
-    }
-    assert names == {"_veilflow", "order"}
 
 
 def test_what_a_killed_process_left_half_written_is_rolled_back(tmp_path: Path) -> None:
@@ -137,36 +393,7 @@ def test_what_a_killed_process_left_half_written_is_rolled_back(tmp_path: Path) 
     assert sqlite3.connect(tmp_path / "killed.db").execute('select count(*) from "order"').fetchone() == (3,)
 
 
-def test_a_live_run_keeps_others_out(tmp_path: Path) -> None:
-    """VEIL308 while the lock is held."""
-    first = sqlite(tmp_path / "o.db")
-    first.open("01A")
-    with pytest.raises(VeilError) as caught:
-        sqlite(tmp_path / "o.db").open("01B")
-    assert caught.value.code == "VEIL308"
-    first.close()
-
-
-def test_a_table_of_another_shape_is_refused_and_stays(tmp_path: Path) -> None:
-    """VEIL307 names the columns that differ."""
-    run(sqlite(tmp_path / "o.db"), "01A")
-    other = pa.schema([("select", pa.string()), ("more", pa.string())])
-    with pytest.raises(VeilError) as caught:
-        sqlite(tmp_path / "o.db", schema=other).inspect()
-    assert caught.value.code == "VEIL307" and "more" in caught.value.problem
-
-
-def test_replacing_keeps_an_index_and_appending_needs_the_same_key_version(tmp_path: Path) -> None:
-    """Rewrite where something depends on the table; VEIL313 under another version."""
-    run(sqlite(tmp_path / "o.db"), "01A", {"select": 1})
-    with sqlite3.connect(tmp_path / "o.db") as connection:
-        connection.execute('create index kept on "order" (n)')
-    assert sqlite(tmp_path / "o.db").inspect() == "rewrite"
-    run(sqlite(tmp_path / "o.db"), "01B", {"select": 1})
-    assert sqlite3.connect(tmp_path / "o.db").execute("select 1 from sqlite_master where name = 'kept'").fetchone()
-    with pytest.raises(VeilError) as caught:
-        run(sqlite(tmp_path / "o.db", "append"), "01C", {"select": 2})
-    assert caught.value.code == "VEIL313"
+# --- files -------------------------------------------------------------------------------
 
 
 def test_files_tell_null_from_the_empty_string(tmp_path: Path) -> None:

@@ -416,3 +416,23 @@ def test_the_facts_of_a_policy_stand_in_the_plan(tmp_path: Path) -> None:
     facts = "legal_basis: contract\nrecipients: [analysts, auditors]\ntransfers: none\nreview_date: 2027-01-31\n"
     found = document(planned(tmp_path, RULES + facts))["facts"]
     assert found["recipients"] == "analysts, auditors" and found["review_date"] == "2027-01-31"
+
+
+# --- merge -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "code"),
+    [("id", None), ("city", None), ("name", "VEIL318"), ("age", "VEIL318"), ("idd", "VEIL302")],
+)
+def test_a_merge_key_is_a_loaded_column_that_stays_unique(tmp_path: Path, key: str, code: str | None) -> None:
+    """A masked name or an age group would bring two people together."""
+    pipeline = PIPELINE.replace("table: p}", f"table: p, mode: merge, key: [{key}]}}")
+    assert codes(planned(tmp_path, pipeline=pipeline)) == ([code] if code else [])
+
+
+def test_a_merge_is_another_plan_with_another_key(tmp_path: Path) -> None:
+    """Key and delete change what a run does."""
+    merges = ["mode: merge, key: [id]", "mode: merge, key: [id, city]", "mode: merge, key: [id], delete: true"]
+    plans = [planned(tmp_path, pipeline=PIPELINE.replace("table: p}", f"table: p, {merge}}}")) for merge in merges]
+    assert len({decision.plan.plan_hash for decision in plans}) == 3

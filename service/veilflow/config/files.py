@@ -249,12 +249,28 @@ def _target(found: Mapping | None, project: Path, pipeline: str, shown: str) -> 
             "must be a table's name, and not one of Veilflow's own",
             "table",
         )
-    mode = found.choice("mode", ("replace", "append"), "replace")
+    mode = found.choice("mode", ("replace", "append", "merge"), "replace")
+    key, delete = _merge_key(found, mode)
     found.end()
     return TargetConfig(
         kind=kind, table=table, mode=mode, path=None if path is None else project / path,
-        shown=path or connection or "", connection=connection, place=found.place,
+        shown=path or connection or "", connection=connection, place=found.place, key=key, delete=delete,
     )  # fmt: skip
+
+
+def _merge_key(found: Mapping, mode: str) -> tuple[tuple[str, ...], bool]:
+    """``key`` and ``delete``, which only a merge takes and of which it needs the first."""
+    written = found.take("key", list, "a list of columns", [])
+    delete = found.take("delete", bool, "true or false", False)
+    place = found.node("key") or Node(None, found.place)
+    key = tuple(column_name(name) for name in written if isinstance(name, str))
+    if len(key) != len(written) or len(set(key)) != len(key):
+        found.wrong(place, "must be a list of columns, each once", "key")
+    elif mode == "merge" and not key:
+        found.wrong(place, "needs the columns that tell rows apart", "key", "for example `mode: merge, key: [id]`")
+    elif mode != "merge" and (key or delete):
+        found.wrong(place, "is only for `mode: merge`", "key" if key else "delete")
+    return key, delete
 
 
 def _limits(found: Mapping | None) -> tuple[Limit | None, float | None]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 
@@ -25,17 +25,17 @@ from veilflow.model import (
     ColumnPlan,
     FilterPlan,
     Plan,
+    Publish,
     SourceColumn,
     SourceSchema,
     Step,
+    TargetConfig,
     TargetPlan,
 )
 from veilflow.plan.inheritance import weaker_than_parents
 from veilflow.plan.matching import Labels, choice, closed_rules, plain_parameters, steps_of, undecidable
 from veilflow.policies import Match, Unlisted
 from veilflow.treatments import TREATMENTS, every_step, key_uses, make_step, type_name
-
-Publish = Literal["swap", "rewrite", "transaction", "rename"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ def decide(
     target = pipeline.target
     if target.connection is not None and (names is None or target.connection not in names.connections):
         errors.append(_unknown_connection(target.connection, names, target.place))
+    errors += _merge_key(target, columns)
     plan = Plan(
         pipeline=pipeline.name,
         environment=environment,
@@ -106,7 +107,7 @@ def decide(
         columns=columns,
         checks=checks,
         filters=filters,
-        target=TargetPlan(target.kind, target.shown, target.table, target.mode, publish),
+        target=TargetPlan(target.kind, target.shown, target.table, target.mode, publish, target.key, target.delete),
         secrets=_secrets(pipeline, names),
         keyring=keyring,
         on_bad_row=pipeline.source.on_bad_row,
@@ -325,6 +326,24 @@ def _secrets(pipeline: PipelineConfig, names: NamesConfig | None) -> tuple[str, 
     return tuple(name for name in wanted if name is not None)
 
 
+def _merge_key(target: TargetConfig, columns: tuple[ColumnPlan, ...]) -> list[VeilError]:
+    """What forbids the key of a merge: a column that is not loaded, or whose treatment brings different people together."""
+    errors: list[VeilError] = []
+    loaded = {column.name: column for column in columns if column.outcome == "load"}
+    for name in target.key:
+        if name not in loaded:
+            _present(name, list(loaded), "target: key names the column", target.place, errors)
+            continue
+        steps = [step.treatment for step in loaded[name].steps]
+        unsafe = [step for step in steps if not TREATMENTS[step].traits.unique_safe]
+        if unsafe:
+            errors.append(
+                VeilError("VEIL318", f'the treatment {unsafe[0]} of the merge key "{name}" can give two rows the same value',
+                          "use token or keep for a key, or name another column", target.place)
+            )  # fmt: skip
+    return errors
+
+
 def _unknown_connection(name: str, names: NamesConfig | None, place: Place | None) -> VeilError:
     there = sorted(names.connections) if names else []
     return VeilError(
@@ -372,9 +391,13 @@ def _meaning(
         "policy": _policy_meaning(policy),
         "checks": [_check_meaning(check) for check in checks],
         "filters": [[rule.column, rule.op, rule.value] for rule in filters],
-        "target": [target.kind, target.shown, target.connection, target.table, target.mode],
+        "target": [target.kind, target.shown, target.connection, target.table, target.mode, *_merging(target)],
         "limits": [str(pipeline.max_quarantined), pipeline.timeout_seconds, pipeline.chunk_rows, pipeline.allow_empty],
     }  # fmt: skip
+
+
+def _merging(target: TargetConfig) -> list[Any]:
+    return [target.key, target.delete] if target.mode == "merge" else []
 
 
 def _dated(columns: tuple[ColumnPlan, ...], as_of: date) -> dict[str, Any]:

@@ -202,6 +202,8 @@ def _target(project: Path, pipeline: PipelineConfig, names: NamesConfig, plan: P
         kind=config.kind,
         table=config.table,
         mode=config.mode,
+        key=config.key,
+        delete=config.delete,
         schema=plan.output_schema,
         path=config.path,
         url=None if connection is None else lambda: connection_url(session, names, connection),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from veilflow.errors import VeilError
-from veilflow.model import Mode, Secret, Target
+from veilflow.model import Mode, Output, Secret, Target
 
 KINDS = ("sqlite", "postgresql", "csv", "jsonl", "parquet", "memory")
 
@@ -28,20 +28,23 @@ def open_target(
     schema: pa.Schema,
     path: Path | None = None,
     url: Callable[[], Secret] | None = None,
+    key: tuple[str, ...] = (),
+    delete: bool = False,
     lock_directory: Path | None = None,
 ) -> Target:
     """The target of a run; connects to nothing yet. VEIL214 if it cannot be used as configured.
 
     ``url`` gives the address with the login that is current: asked for each connection, it may change while a run lives.
     """
+    output = Output(table, schema, mode, key, delete)
     if kind == "sqlite" and path is not None:
         from veilflow.targets.sqlite import SqliteTarget
 
-        return SqliteTarget(path, table, mode, schema, lock_directory or path.parent)
+        return SqliteTarget(path, output, lock_directory or path.parent)
     if kind == "postgresql" and url is not None:
         from veilflow.targets.postgresql import PostgresqlTarget
 
-        return PostgresqlTarget(url, table, mode, schema)
+        return PostgresqlTarget(url, output)
     if kind == "memory":
         from veilflow.targets.memory import MemoryTarget
 

@@ -9,14 +9,14 @@ from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
 from veilflow.errors import VeilError
-from veilflow.model import Publication, Receipt, Writer
+from veilflow.model import Publication, Publish, Receipt, Writer
 
 
 class FileTarget:
@@ -31,7 +31,7 @@ class FileTarget:
         self._file: BinaryIO | None = None
         self._sink: Any = None
 
-    def inspect(self) -> Literal["swap", "rewrite", "transaction", "rename"]:
+    def inspect(self) -> Publish:
         if self._path.is_dir() or not self._path.absolute().parent.is_dir():
             raise VeilError("VEIL214", f"{self._path} cannot be written", "name a file in a directory that exists")
         return "rename"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal
 
 import pyarrow as pa
 
-from veilflow.model import Publication, Receipt, Writer
+from veilflow.model import Publication, Publish, Receipt, Writer
 
 
 class MemoryTarget:
@@ -22,7 +21,7 @@ class MemoryTarget:
         self._run_id = ""
         self.table: pa.Table | None = None
 
-    def inspect(self) -> Literal["swap", "rewrite", "transaction", "rename"]:
+    def inspect(self) -> Publish:
         return "rename"
 
     def open(self, run_id: str) -> None:

@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import psycopg
 import pyarrow as pa
-import pyarrow.compute as pc
 from sqlalchemy import BigInteger, Boolean, Column, Date, Double, LargeBinary, MetaData, Numeric, Table, Text
 from sqlalchemy.dialects import postgresql as postgresql_dialect
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.schema import CreateTable
 
 from veilflow.errors import PassingFault, VeilError
-from veilflow.model import Mode, Publication, Receipt, Secret, Writer
+from veilflow.model import Output, Publication, Publish, Receipt, Secret, Writer
 from veilflow.targets.changing import ChangingWriter
-from veilflow.targets.receipts import TABLE, from_json, refuse_other_versions, to_json
+from veilflow.targets.merging import Tables, check_key, rewrite
+from veilflow.targets.metadata import (
+    TABLE,
+    Metadata,
+    create_statement,
+    locked_out,
+    receipt_values,
+    same_number,
+    same_shape,
+)
+from veilflow.targets.values import each_column, has_nul, is_unsigned_64, unheld, whole_microseconds
 
 _STAGING_SCHEMA = "veilflow_staging"
-_METADATA = f"""
-create table if not exists {TABLE} (
-    kind text not null, run_id text not null, target text not null, number bigint not null, detail text not null,
-    primary key (kind, run_id, target, number)
-)
-"""
 _DIALECT: Any = postgresql_dialect.dialect()  # type: ignore[no-untyped-call]
 _LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer names off in silence
 #: ADBC encodes a batch whole before it sends the first byte: by slices the server works while we encode, and both
@@ -42,13 +44,13 @@ class PostgresqlTarget:
 
     parallel_writers = 2
 
-    def __init__(self, url: Callable[[], Secret], table: str, mode: Mode, schema: pa.Schema) -> None:
-        self._url, self._mode, self._schema = url, mode, schema
-        self._namespace, _, self._table = table.rpartition(".")
-        self._shown = table
+    def __init__(self, url: Callable[[], Secret], output: Output) -> None:
+        self._url, self._output, self._schema = url, output, output.schema
+        self._namespace, _, self._table = output.table.rpartition(".")
+        self._shown = output.table
         self._run_id = ""
         self._lock: psycopg.Connection[Any] | None = None
-        for name in (self._table, self._namespace, *schema.names):
+        for name in (self._table, self._namespace, *self._schema.names):
             if len(name.encode()) > _LONGEST_NAME or "\0" in name:
                 raise VeilError(
                     "VEIL214", f'the name "{name}" is longer than 63 bytes', "PostgreSQL would cut it off: shorten it"
@@ -56,7 +58,7 @@ class PostgresqlTarget:
 
     # --- before the run ---
 
-    def inspect(self) -> Literal["swap", "rewrite", "transaction", "rename"]:
+    def inspect(self) -> Publish:
         with self._connect() as connection:
             how = self._how(connection)
             self._refuse_mortal_owner(connection)
@@ -74,20 +76,15 @@ class PostgresqlTarget:
                 "let the statements that create it put it into a role that stays: docs/how-to/vault.md has them",
             )  # fmt: skip
 
-    def _how(self, connection: psycopg.Connection[Any]) -> Literal["swap", "rewrite"]:
+    def _how(self, connection: psycopg.Connection[Any]) -> Publish:
         existing = self._columns(connection)
         if not existing:
             return "swap"
         wanted = {field.name: _comparable(_sql_type(field.type).compile(dialect=_DIALECT)) for field in self._schema}
-        if existing != wanted:
-            differing = sorted(
-                name for name in wanted.keys() | existing.keys() if wanted.get(name) != existing.get(name)
-            )
-            raise VeilError(
-                "VEIL307", f'the table "{self._shown}" exists with another shape: {", ".join(differing)}',
-                "name another table, or change the existing one to the plan's columns and types, or drop it",
-            )  # fmt: skip
-        return "rewrite" if self._mode == "append" or self._depended_on(connection) else "swap"
+        same_shape(self._shown, existing, wanted)
+        if self._output.mode != "replace":
+            return "transaction"
+        return "rewrite" if self._depended_on(connection) else "swap"
 
     def _columns(self, connection: psycopg.Connection[Any]) -> dict[str, str]:
         rows = connection.execute(
@@ -123,10 +120,10 @@ class PostgresqlTarget:
         with self._connect() as connection:
             self._how(connection)
             if not connection.execute("select to_regclass(%s)", (TABLE,)).fetchone()[0]:  # type: ignore[index]
-                connection.execute(_METADATA)
+                connection.execute(create_statement().encode())
             connection.execute(f"create schema if not exists {_STAGING_SCHEMA}")
             connection.execute(f"revoke all on schema {_STAGING_SCHEMA} from public")
-            self._drop_dead(connection)
+            self._drop_dead(self._metadata(connection))
             if not connection.execute("select to_regclass(%s)", (self._staging,)).fetchone()[0]:  # type: ignore[index]
                 connection.execute(self._create().encode())
 
@@ -142,22 +139,21 @@ class PostgresqlTarget:
             raise _mapped(error) from None
         if not row or not row[0]:
             lock.close()
-            raise VeilError("VEIL308", f'another run is loading the table "{self._shown}"', "wait until it has ended")
+            raise locked_out(self._shown)
         self._lock = lock
 
-    def _drop_dead(self, connection: psycopg.Connection[Any]) -> None:
-        """Staging of runs of this table that hold no lock any more: whoever has the lock knows that they are dead."""
-        rows = connection.execute(
-            f"select run_id from {TABLE} where kind = 'staging' and target = %s and run_id <> %s",
-            (self._shown, self._run_id),
-        ).fetchall()
-        for (run_id,) in rows:
-            connection.execute(f"drop table if exists {_STAGING_SCHEMA}.{_quote(_staging_name(run_id))}".encode())
-            connection.execute(f"delete from {TABLE} where kind in ('receipt', 'staging') and run_id = %s", (run_id,))
-        connection.execute(
-            f"insert into {TABLE} values ('staging', %s, %s, 0, '{{}}') on conflict do nothing",
-            (self._run_id, self._shown),
-        )
+    def _drop_dead(self, metadata: Metadata) -> None:
+        for run_id in metadata.dead_runs():
+            metadata.run(f"drop table if exists {_STAGING_SCHEMA}.{_quote(_staging_name(run_id))}", ())
+            metadata.forget(run_id)
+        metadata.begin()
+
+    def _metadata(self, connection: psycopg.Connection[Any]) -> Metadata:
+        def run(sql: str, values: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
+            cursor = connection.execute(sql.replace("?", "%s").encode() if values else sql.encode(), values or None)
+            return cursor.fetchall() if cursor.description else []
+
+        return Metadata(run, self._shown, self._run_id)
 
     @property
     def _target(self) -> str:
@@ -176,10 +172,7 @@ class PostgresqlTarget:
         if not self._run_id:
             return {}
         with self._connect() as connection:
-            rows = connection.execute(
-                f"select detail from {TABLE} where kind = 'receipt' and run_id = %s", (self._run_id,)
-            ).fetchall()
-        return {receipt.chunk: receipt for receipt in (from_json(row[0]) for row in rows)}
+            return self._metadata(connection).receipts()
 
     def writer(self) -> AbstractContextManager[Writer]:
         return ChangingWriter(self._url, self._new_writer)
@@ -205,21 +198,24 @@ class PostgresqlTarget:
         if published is not None:
             return published.rows
         with self._connect() as connection, connection.transaction():
-            self._check_versions(connection, key_versions)
-            staged = connection.execute(f"select count(*) from {self._staging}".encode()).fetchone()[0]  # type: ignore[index]
-            exists = bool(self._columns(connection))
-            if not exists or self._how(connection) == "swap":
-                loaded = self._swap(connection, staged)
-            else:
-                loaded = self._rewrite(connection)
-            if loaded != staged:
-                raise VeilError(
-                    "VEIL502",
-                    "the target took another number of rows than were staged",
-                    "look for triggers and rules on the table",
-                )
-            self._record(connection, loaded, key_versions)
-        return int(loaded)
+            metadata, tables = self._metadata(connection), self._tables(connection)
+            metadata.check_versions(self._output.mode, key_versions)
+            staged = tables.count(f"select count(*) from {tables.staging}")
+            loaded = same_number(self._move(connection, tables, staged), staged)
+            metadata.record(loaded, key_versions)
+        return loaded
+
+    def _move(self, connection: psycopg.Connection[Any], tables: Tables, staged: int) -> int:
+        """Publish by the way that ``_how`` says; returns the rows that came in."""
+        if self._output.mode == "merge":
+            # The plan of a join needs to know the staging's size, and nothing else counts it before autovacuum does.
+            connection.execute(f"analyze {tables.staging}".encode())
+            check_key(tables, self._output, staged_only=True)
+        if self._how(connection) == "swap":
+            return self._swap(connection, staged)
+        loaded = rewrite(tables, self._output)
+        tables.change(f"drop table {tables.staging}")
+        return loaded
 
     def _swap(self, connection: psycopg.Connection[Any], staged: int) -> int:
         namespace = self._namespace or connection.execute("select current_schema()").fetchone()[0]  # type: ignore[index]
@@ -229,46 +225,21 @@ class PostgresqlTarget:
         connection.execute(f"alter table {moved} rename to {_quote(self._table)}".encode())
         return staged
 
-    def _rewrite(self, connection: psycopg.Connection[Any]) -> int:
-        names = ", ".join(_quote(name) for name in self._schema.names)
-        if self._mode == "replace":
-            connection.execute(f"delete from {self._target}".encode())
-        inserted = connection.execute(
-            f"insert into {self._target} ({names}) select {names} from {self._staging}".encode()
-        )
-        rows = inserted.rowcount
-        connection.execute(f"drop table {self._staging}".encode())
-        return rows
+    def _tables(self, connection: psycopg.Connection[Any]) -> Tables:
+        def count(sql: str) -> int:
+            row = connection.execute(sql.encode()).fetchone()
+            return int(row[0]) if row else 0
 
-    def _check_versions(self, connection: psycopg.Connection[Any], key_versions: Mapping[str, int]) -> None:
-        if self._mode != "append":
-            return
-        row = connection.execute(
-            f"select detail from {TABLE} where kind = 'keys' and target = %s", (self._shown,)
-        ).fetchone()
-        refuse_other_versions(key_versions, json.loads(row[0]) if row else {})
+        def change(sql: str) -> int:
+            return connection.execute(sql.encode()).rowcount
 
-    def _record(self, connection: psycopg.Connection[Any], rows: int, key_versions: Mapping[str, int]) -> None:
-        connection.execute(f"delete from {TABLE} where kind in ('receipt', 'staging') and run_id = %s", (self._run_id,))
-        connection.execute(
-            f"insert into {TABLE} values ('published', %s, %s, 0, %s)",
-            (self._run_id, self._shown, json.dumps({"rows": rows})),
-        )
-        connection.execute(f"delete from {TABLE} where kind = 'keys' and target = %s", (self._shown,))
-        connection.execute(
-            f"insert into {TABLE} values ('keys', '', %s, 0, %s)",
-            (self._shown, json.dumps(dict(key_versions), sort_keys=True)),
-        )
+        return Tables(self._target, self._staging, _quote, count, change)
 
     def publication(self, run_id: str) -> Publication | None:
         with self._connect() as connection:
             if not connection.execute("select to_regclass(%s)", (TABLE,)).fetchone()[0]:  # type: ignore[index]
                 return None
-            row = connection.execute(
-                f"select detail from {TABLE} where kind = 'published' and run_id = %s and target = %s",
-                (run_id, self._shown),
-            ).fetchone()
-        return None if row is None else Publication(run_id, json.loads(row[0])["rows"])
+            return self._metadata(connection).publication(run_id)
 
     def discard(self) -> None:
         if not self._run_id:
@@ -276,9 +247,7 @@ class PostgresqlTarget:
         with self._connect() as connection:
             connection.execute(f"drop table if exists {self._staging}".encode())
             if connection.execute("select to_regclass(%s)", (TABLE,)).fetchone()[0]:  # type: ignore[index]
-                connection.execute(
-                    f"delete from {TABLE} where kind in ('receipt', 'staging') and run_id = %s", (self._run_id,)
-                )
+                self._metadata(connection).forget(self._run_id)
 
     def close(self) -> None:
         if self._lock is not None:
@@ -334,8 +303,8 @@ class _PostgresqlWriter:
                         db_schema_name=_STAGING_SCHEMA,
                     )
                 cursor.execute(
-                    f"insert into {TABLE} values ('receipt', $1, $2, $3, $4)",
-                    (target._run_id, target._shown, receipt.chunk, to_json(receipt)),
+                    f"insert into {TABLE} values ($1, $2, $3, $4, $5)",
+                    receipt_values(target._run_id, target._shown, receipt),
                 )
             self._connection.commit()
             seen = self._seen(receipt.chunk)
@@ -360,19 +329,27 @@ class _PostgresqlWriter:
 
 def _exact(table: pa.Table) -> pa.Table:
     """Columns in the very types of the table: ADBC stores others as garbage without a word."""
-    for index, field in enumerate(table.schema):
-        kind, column = field.type, table.column(index)
-        if pa.types.is_integer(kind):
-            column = pc.cast(column, pa.int64())
-        elif pa.types.is_floating(kind):
-            column = pc.cast(column, pa.float64())
-        elif pa.types.is_timestamp(kind):
-            column = pc.cast(column, pa.timestamp("us", kind.tz))
-        table = table.set_column(index, field.name, column)
-    return table
+    return each_column(table, _exact_column)
+
+
+def _exact_column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = column.type
+    if has_nul(column):
+        raise unheld(name, "PostgreSQL's text has no NUL character")
+    if is_unsigned_64(kind):
+        return column.cast(pa.decimal128(20, 0))
+    if pa.types.is_integer(kind):
+        return column.cast(pa.int64())
+    if pa.types.is_floating(kind):
+        return column.cast(pa.float64())
+    if pa.types.is_date(kind):
+        return column.cast(pa.date32())
+    return whole_microseconds(column) if pa.types.is_timestamp(kind) else column
 
 
 def _sql_type(kind: pa.DataType) -> Any:
+    if is_unsigned_64(kind):
+        return Numeric(20, 0)
     if pa.types.is_integer(kind):
         return BigInteger()
     if pa.types.is_floating(kind):
@@ -424,6 +401,12 @@ def _mapped(error: BaseException) -> VeilError:
         )
     if state in ("53100",):
         return VeilError("VEIL101", "the database's disk is full", "free some space and run again")
+    if state.startswith(("22", "23")):
+        return VeilError(
+            "VEIL319",
+            f"a constraint or a type of the table refuses a value (SQLSTATE {state})",
+            "look at the table's checks, keys and triggers; the row is not shown",
+        )
     lost = state.startswith(("08", "57P", "53")) or state in ("40001", "40P01", "55P03")
     if lost or not state or isinstance(error, psycopg.OperationalError) and not state:
         return PassingFault(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import pyarrow as pa
 from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Double, LargeBinary, MetaData, Table, Text
@@ -17,15 +16,19 @@ from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.schema import CreateTable
 
 from veilflow.errors import PassingFault, VeilError
-from veilflow.model import Mode, Publication, Receipt, Writer
-from veilflow.targets.receipts import TABLE, from_json, refuse_other_versions, to_json
-
-_METADATA = f"""
-create table if not exists {TABLE} (
-    kind text not null, run_id text not null, target text not null, number integer not null, detail text not null,
-    primary key (kind, run_id, target, number)
+from veilflow.model import Output, Publication, Publish, Receipt, Writer
+from veilflow.targets.merging import Tables, check_key, rewrite
+from veilflow.targets.metadata import (
+    TABLE,
+    Metadata,
+    create_statement,
+    locked_out,
+    receipt_values,
+    same_number,
+    same_shape,
 )
-"""
+from veilflow.targets.values import decimal_text, each_column, is_unsigned_64, refuse_nan, whole_microseconds
+
 _DIALECT = sqlite_dialect.dialect()
 _STAGING = "veilflow_staging_"
 
@@ -35,30 +38,32 @@ class SqliteTarget:
 
     parallel_writers = 1
 
-    def __init__(self, path: Path, table: str, mode: Mode, schema: pa.Schema, lock_directory: Path) -> None:
-        self._path, self._table, self._mode, self._schema = path, table, mode, schema
+    def __init__(self, path: Path, output: Output, lock_directory: Path) -> None:
+        self._path, self._output, self._table = path, output, output.table
         self._lock_directory = lock_directory
         self._lock: IO[str] | None = None
         self._run_id = ""
+        table = output.table
         if table.startswith(("sqlite_", _STAGING)) or table == TABLE or not table or "\0" in table:
             raise VeilError("VEIL214", f'the table name "{table}" is reserved', "name another table")
 
     # --- before the run ---
 
-    def inspect(self) -> Literal["swap", "rewrite", "transaction", "rename"]:
+    def inspect(self) -> Publish:
         if not self._path.exists():
             return "swap"
         with self._connect(read_only=True) as connection:
             return self._how(connection)
 
-    def _how(self, connection: sqlite3.Connection) -> Literal["swap", "rewrite"]:
+    def _how(self, connection: sqlite3.Connection) -> Publish:
         """Swap where nothing else refers to the table, else rewrite its rows in one transaction."""
         existing = connection.execute(f"pragma table_info({_quote(self._table)})").fetchall()
         if not existing:
             return "swap"
-        self._same_shape({row[1]: str(row[2]).upper() for row in existing})
-        if self._mode == "append":
-            return "rewrite"
+        wanted = {field.name: str(_sql_type(field.type).compile(dialect=_DIALECT)).upper() for field in self._schema}
+        same_shape(self._table, {row[1]: str(row[2]).upper() for row in existing}, wanted)
+        if self._output.mode != "replace":
+            return "transaction"
         depending = connection.execute(
             "select count(*) from sqlite_master where (tbl_name = ? and type in ('index', 'trigger')) or type = 'view'"
             " or (type = 'table' and name <> ? and lower(sql) like '%references%')",
@@ -66,16 +71,9 @@ class SqliteTarget:
         ).fetchone()[0]
         return "rewrite" if depending else "swap"
 
-    def _same_shape(self, existing: Mapping[str, str]) -> None:
-        wanted = {field.name: str(_sql_type(field.type).compile(dialect=_DIALECT)).upper() for field in self._schema}
-        if existing != wanted:
-            differing = sorted(
-                name for name in wanted.keys() | existing.keys() if wanted.get(name) != existing.get(name)
-            )
-            raise VeilError(
-                "VEIL307", f'the table "{self._table}" exists with another shape: {", ".join(differing)}',
-                "name another table, or change the existing one to the plan's columns and types, or drop it",
-            )  # fmt: skip
+    @property
+    def _schema(self) -> pa.Schema:
+        return self._output.schema
 
     # --- the run ---
 
@@ -91,8 +89,8 @@ class SqliteTarget:
         with self._connect() as connection:
             self._how(connection)
             connection.execute("begin immediate")
-            connection.execute(_METADATA)
-            self._drop_dead(connection)
+            connection.execute(create_statement(number="integer"))
+            self._drop_dead(self._metadata(connection))
             if not connection.execute(f"pragma table_info({_quote(self._staging)})").fetchone():
                 connection.execute(self._create(self._staging))
             connection.commit()
@@ -107,23 +105,20 @@ class SqliteTarget:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             lock.close()
-            raise VeilError(
-                "VEIL308", f'another run is loading the table "{self._table}"', "wait until it has ended"
-            ) from None
+            raise locked_out(self._table) from None
         self._lock = lock
 
-    def _drop_dead(self, connection: sqlite3.Connection) -> None:
-        """Staging of runs that hold no lock any more: whoever has the lock knows that they are dead."""
-        rows = connection.execute(
-            f"select distinct run_id from {TABLE} where kind = 'staging' and target = ? and run_id <> ?",
-            (self._table, self._run_id),
-        ).fetchall()
-        for (run_id,) in rows:
-            connection.execute(f"drop table if exists {_quote(_STAGING + run_id)}")
-            connection.execute(f"delete from {TABLE} where kind in ('receipt', 'staging') and run_id = ?", (run_id,))
-        connection.execute(
-            f"insert or ignore into {TABLE} values ('staging', ?, ?, 0, '{{}}')", (self._run_id, self._table)
-        )
+    def _drop_dead(self, metadata: Metadata) -> None:
+        for run_id in metadata.dead_runs():
+            metadata.run(f"drop table if exists {_quote(_STAGING + run_id)}", ())
+            metadata.forget(run_id)
+        metadata.begin()
+
+    def _metadata(self, connection: sqlite3.Connection) -> Metadata:
+        def run(sql: str, values: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
+            return connection.execute(sql, values).fetchall()
+
+        return Metadata(run, self._table, self._run_id)
 
     @property
     def _staging(self) -> str:
@@ -137,10 +132,7 @@ class SqliteTarget:
         if not self._run_id or not self._path.exists():
             return {}
         with self._connect() as connection:
-            rows = connection.execute(
-                f"select detail from {TABLE} where kind = 'receipt' and run_id = ?", (self._run_id,)
-            ).fetchall()
-        return {receipt.chunk: receipt for receipt in (from_json(row[0]) for row in rows)}
+            return self._metadata(connection).receipts()
 
     @contextmanager
     def writer(self) -> Iterator[Writer]:
@@ -159,54 +151,36 @@ class SqliteTarget:
             return published.rows
         with self._connect() as connection:
             connection.execute("begin immediate")
-            self._check_versions(connection, key_versions)
-            staged = connection.execute(f"select count(*) from {_quote(self._staging)}").fetchone()[0]
-            exists = connection.execute(f"pragma table_info({_quote(self._table)})").fetchone() is not None
-            if self._how(connection) == "swap" and not (exists and self._mode == "append"):
-                connection.execute(f"drop table if exists {_quote(self._table)}")
-                connection.execute(f"alter table {_quote(self._staging)} rename to {_quote(self._table)}")
-                loaded = staged
-            else:
-                loaded = self._rewrite(connection)
-            if loaded != staged:
-                raise VeilError(
-                    "VEIL502",
-                    "the target took another number of rows than were staged",
-                    "look for triggers on the table",
-                )
-            self._record(connection, loaded, key_versions)
+            metadata, tables = self._metadata(connection), self._tables(connection)
+            metadata.check_versions(self._output.mode, key_versions)
+            staged = tables.count(f"select count(*) from {tables.staging}")
+            loaded = same_number(self._move(connection, tables, staged), staged)
+            metadata.record(loaded, key_versions)
             connection.commit()
-        return int(loaded)
+        return loaded
 
-    def _rewrite(self, connection: sqlite3.Connection) -> int:
-        names = ", ".join(_quote(name) for name in self._schema.names)
-        if self._mode == "replace":
-            connection.execute(f"delete from {_quote(self._table)}")
-        inserted = connection.execute(
-            f"insert into {_quote(self._table)} ({names}) select {names} from {_quote(self._staging)} order by rowid"
-        ).rowcount
-        connection.execute(f"drop table {_quote(self._staging)}")
-        return inserted
+    def _move(self, connection: sqlite3.Connection, tables: Tables, staged: int) -> int:
+        """Publish by the way that ``_how`` says; returns the rows that came in."""
+        if self._output.mode == "merge":
+            check_key(tables, self._output, staged_only=True)
+        if self._how(connection) != "swap":
+            if self._output.mode == "merge":
+                # SQLite makes no index of its own for rows that it looks up one by one.
+                key = ", ".join(map(_quote, self._output.key))
+                tables.change(f"create index {_quote(self._staging + '_key')} on {tables.staging} ({key})")
+            loaded = rewrite(tables, self._output)
+            tables.change(f"drop table {tables.staging}")
+            return loaded
+        tables.change(f"drop table if exists {tables.target}")
+        tables.change(f"alter table {tables.staging} rename to {tables.target}")
+        return staged
 
-    def _check_versions(self, connection: sqlite3.Connection, key_versions: Mapping[str, int]) -> None:
-        if self._mode != "append":
-            return
-        row = connection.execute(
-            f"select detail from {TABLE} where kind = 'keys' and target = ?", (self._table,)
-        ).fetchone()
-        refuse_other_versions(key_versions, json.loads(row[0]) if row else {})
-
-    def _record(self, connection: sqlite3.Connection, rows: int, key_versions: Mapping[str, int]) -> None:
-        connection.execute(f"delete from {TABLE} where kind in ('receipt', 'staging') and run_id = ?", (self._run_id,))
-        connection.execute(
-            f"insert into {TABLE} values ('published', ?, ?, 0, ?)",
-            (self._run_id, self._table, json.dumps({"rows": rows})),
-        )
-        connection.execute(f"delete from {TABLE} where kind = 'keys' and target = ?", (self._table,))
-        connection.execute(
-            f"insert into {TABLE} values ('keys', '', ?, 0, ?)",
-            (self._table, json.dumps(dict(key_versions), sort_keys=True)),
-        )
+    def _tables(self, connection: sqlite3.Connection) -> Tables:
+        return Tables(
+            _quote(self._table), _quote(self._staging), _quote,
+            count=lambda sql: int(connection.execute(sql).fetchone()[0]),
+            change=lambda sql: connection.execute(sql).rowcount,
+        )  # fmt: skip
 
     def publication(self, run_id: str) -> Publication | None:
         if not self._path.exists():
@@ -214,11 +188,7 @@ class SqliteTarget:
         with self._connect(read_only=True) as connection:
             if not connection.execute("select 1 from sqlite_master where name = ?", (TABLE,)).fetchone():
                 return None
-            row = connection.execute(
-                f"select detail from {TABLE} where kind = 'published' and run_id = ? and target = ?",
-                (run_id, self._table),
-            ).fetchone()
-        return None if row is None else Publication(run_id, json.loads(row[0])["rows"])
+            return self._metadata(connection).publication(run_id)
 
     def discard(self) -> None:
         if not self._run_id or not self._path.exists():
@@ -227,9 +197,7 @@ class SqliteTarget:
             connection.execute("begin immediate")
             connection.execute(f"drop table if exists {_quote(self._staging)}")
             if connection.execute("select 1 from sqlite_master where name = ?", (TABLE,)).fetchone():
-                connection.execute(
-                    f"delete from {TABLE} where kind in ('receipt', 'staging') and run_id = ?", (self._run_id,)
-                )
+                self._metadata(connection).forget(self._run_id)
             connection.commit()
 
     def close(self) -> None:
@@ -266,8 +234,8 @@ class _SqliteWriter:
                 if rows.num_rows:
                     cursor.adbc_ingest(target._staging, _storable(pa.table(rows)), mode="append")
                 cursor.execute(
-                    f"insert into {TABLE} values ('receipt', ?, ?, ?, ?)",
-                    (target._run_id, target._table, receipt.chunk, to_json(receipt)),
+                    f"insert into {TABLE} values (?, ?, ?, ?, ?)",
+                    receipt_values(target._run_id, target._table, receipt),
                 )
             self._connection.commit()
         except Exception as error:
@@ -275,34 +243,35 @@ class _SqliteWriter:
                 self._connection.rollback()
             raise _mapped(error, target._path) from None
         with target._connect(read_only=True) as connection:
-            seen = connection.execute(
-                f"select 1 from {TABLE} where kind = 'receipt' and run_id = ? and number = ?",
-                (target._run_id, receipt.chunk),
-            ).fetchone()
-        if seen is None:
+            seen = target._metadata(connection).has_receipt(receipt.chunk)
+        if not seen:
             raise VeilError("VEIL102", "the database took a chunk and did not keep it", "run again")
 
 
 def _storable(table: pa.Table) -> pa.Table:
     """Decimals, dates and timestamps as exact text: SQLite would make floats of the first."""
-    import pyarrow.compute as pc
+    return each_column(table, _storable_column)
 
+
+def _storable_column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     from veilflow.keys import token_bytes
 
-    for index, field in enumerate(table.schema):
-        kind, column = field.type, table.column(index)
-        if pa.types.is_decimal(kind) or pa.types.is_date(kind):
-            column = column.cast(pa.string())
-        elif pa.types.is_timestamp(kind):
-            column = pa.chunked_array([token_bytes(chunk) for chunk in column.chunks], pa.string())
-        elif pa.types.is_boolean(kind):
-            column = pc.cast(column, pa.int64())
-        table = table.set_column(index, field.name, column)
-    return table
+    kind = column.type
+    refuse_nan(name, column)
+    if pa.types.is_decimal(kind):
+        return decimal_text(column)
+    if pa.types.is_date(kind) or is_unsigned_64(kind):
+        return column.cast(pa.string())
+    if pa.types.is_timestamp(kind):
+        exact = whole_microseconds(column)
+        return pa.chunked_array([token_bytes(chunk) for chunk in exact.chunks], pa.string())
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        return column.cast(pa.int64())
+    return column
 
 
 def _sql_type(kind: pa.DataType) -> Any:
-    if pa.types.is_integer(kind):
+    if pa.types.is_integer(kind) and not is_unsigned_64(kind):
         return BigInteger()
     if pa.types.is_floating(kind):
         return Double()
@@ -332,6 +301,10 @@ def _mapped(error: BaseException, path: Path) -> VeilError:
     if "not a database" in text or "unable to open" in text or "readonly" in text:
         return VeilError(
             "VEIL214", f"{path.name} cannot be opened as an SQLite database for writing", "name another file"
+        )
+    if isinstance(error, sqlite3.IntegrityError):
+        return VeilError(
+            "VEIL319", "a constraint of the table refuses a row", "look at the table's checks, keys and triggers"
         )
     return VeilError(
         "VEIL102",

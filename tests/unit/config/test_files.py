@@ -354,3 +354,26 @@ def test_production_is_never_a_default(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings().environment == "dev"
     monkeypatch.setenv("VEIL_ENV", "prod")
     assert settings().environment == "prod"
+
+
+@pytest.mark.parametrize(
+    ("target", "problem"),
+    [
+        ("mode: merge", "needs the columns"),
+        ("mode: merge, key: [a, a]", "each once"),
+        ("mode: merge, key: [1]", "list of columns"),
+        ("mode: append, key: [a]", "only for"),
+        ("delete: true", "only for"),
+    ],
+)
+def test_a_key_belongs_to_a_merge_and_a_merge_needs_one(write: Write, target: str, problem: str) -> None:
+    """Each mistake is told at its place."""
+    error = pipeline_error(write, PIPELINE.replace("people.db}", f"people.db, {target}}}"))
+    assert error.code in ("VEIL201", "VEIL202") and problem in str(error)
+
+
+def test_a_merge_has_its_key(write: Write) -> None:
+    """Names as columns are named, and nothing is deleted unless it is said."""
+    content = PIPELINE.replace("people.db}", 'people.db, mode: merge, key: [" id", b]}')
+    found = load_pipeline(write("pipelines/p.yaml", content), "p", "dev").target
+    assert (found.mode, found.key, found.delete) == ("merge", ("id", "b"), False)

@@ -1,0 +1,91 @@
+"""Bringing staged rows into a table that is there, in SQL that all databases share but for one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from veilflow.errors import VeilError
+from veilflow.model import Output
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The target and the staging, quoted, on one connection: ``count`` returns a query's one number, ``change`` runs a
+    statement and returns how many rows it met."""
+
+    target: str
+    staging: str
+    quote: Callable[[str], str]
+    count: Callable[[str], int]
+    change: Callable[[str], int]
+    #: MariaDB joins before it sets; the others say ``update … from``.
+    joins_to_update: bool = False
+
+
+def insert_all(tables: Tables, output: Output) -> int:
+    """Insert every staged row; returns how many the database took."""
+    names = ", ".join(map(tables.quote, output.schema.names))
+    return tables.change(f"insert into {tables.target} ({names}) select {names} from {tables.staging}")
+
+
+def rewrite(tables: Tables, output: Output) -> int:
+    """Replace, append or merge row by row, so that whatever depends on the table stays; returns the rows that came in."""
+    if output.mode == "merge":
+        return merge(tables, output)
+    if output.mode == "replace":
+        tables.change(f"delete from {tables.target}")
+    return insert_all(tables, output)
+
+
+def check_key(tables: Tables, output: Output, staged_only: bool = False) -> None:
+    """VEIL318 where a key is null or stands twice, among the staged rows or in the table."""
+    key = [tables.quote(name) for name in output.key]
+    for table, where in ((tables.staging, "what the run loads"), (tables.target, f'the table "{output.table}"')):
+        if staged_only and table == tables.target:
+            continue
+        if tables.count(f"select count(*) from {table} where " + " or ".join(f"{name} is null" for name in key)):
+            raise _unusable(output, f"is null in {where}")
+        groups = f"select {', '.join(key)} from {table} group by {', '.join(key)} having count(*) > 1"
+        if tables.count(f"select count(*) from ({groups}) as repeated"):
+            raise _unusable(output, f"stands more than once in {where}")
+
+
+def merge(tables: Tables, output: Output) -> int:
+    """Update the rows of the same key and insert the others; with ``delete`` the rows go whose key was not loaded.
+    Returns the rows updated and inserted. VEIL318 where the key cannot be used."""
+    check_key(tables, output)
+    target, staging, quote = tables.target, tables.staging, tables.quote
+    same = _same_key(output.key, quote)
+    if output.delete:
+        tables.change(f"delete from {target} where not exists (select 1 from {staging} as s where {_same_key(output.key, quote, target)})")  # fmt: skip
+    met = tables.count(f"select count(*) from {staging} as s join {target} as t on {same}")
+    others = [name for name in output.schema.names if name not in output.key]
+    if others:
+        tables.change(_update(tables, others, same))
+    names = [quote(name) for name in output.schema.names]
+    new = (
+        f"insert into {target} ({', '.join(names)}) select {', '.join('s.' + name for name in names)}"
+        f" from {staging} as s left join {target} as t on {same} where t.{quote(output.key[0])} is null"
+    )
+    return met + tables.change(new)
+
+
+def _update(tables: Tables, columns: Sequence[str], same: str) -> str:
+    quote = tables.quote
+    if tables.joins_to_update:
+        sets = ", ".join(f"t.{quote(name)} = s.{quote(name)}" for name in columns)
+        return f"update {tables.target} as t join {tables.staging} as s on {same} set {sets}"
+    sets = ", ".join(f"{quote(name)} = s.{quote(name)}" for name in columns)
+    return f"update {tables.target} as t set {sets} from {tables.staging} as s where {same}"
+
+
+def _same_key(key: Sequence[str], quote: Callable[[str], str], target: str = "t") -> str:
+    return " and ".join(f"{target}.{quote(name)} = s.{quote(name)}" for name in key)
+
+
+def _unusable(output: Output, problem: str) -> VeilError:
+    return VeilError(
+        "VEIL318", f"the merge key ({', '.join(output.key)}) {problem}",
+        "name columns under `key:` that tell every row apart, or hold the rows back with a check that the key is there",
+    )  # fmt: skip

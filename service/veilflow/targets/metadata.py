@@ -1,0 +1,134 @@
+"""The table ``_veilflow`` of a database: the staging of runs, receipts, publications and key versions.
+
+One code for all databases: a target hands in how a statement with ``?`` for its values runs on its connection, so what
+is written here commits with the rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from veilflow.errors import VeilError
+from veilflow.model import Mode, Publication, Receipt
+
+TABLE = "_veilflow"
+
+#: Runs a statement with ``?`` for its values and returns its rows, if it has any.
+Run = Callable[[str, Sequence[Any]], Sequence[tuple[Any, ...]]]
+
+
+def create_statement(short: str = "text", number: str = "bigint", long: str = "text") -> str:
+    """The table; the types are those of a name, a number and a document in the database's own words."""
+    return (
+        f"create table if not exists {TABLE} (kind {short} not null, run_id {short} not null, target {short} not null,"
+        f" number {number} not null, detail {long} not null, primary key (kind, run_id, target, number))"
+    )
+
+
+def receipt_values(run_id: str, target: str, receipt: Receipt) -> tuple[str, str, str, int, str]:
+    """A receipt as a row of the table."""
+    return ("receipt", run_id, target, receipt.chunk, json.dumps(asdict(receipt), sort_keys=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What one run reads and writes there, in the transaction of the connection behind ``run``."""
+
+    run: Run
+    target: str
+    run_id: str
+
+    def dead_runs(self) -> list[str]:
+        """Other runs of this table that have a staging. Whoever holds the table's lock knows that they are dead."""
+        rows = self.run(
+            f"select run_id from {TABLE} where kind = 'staging' and target = ? and run_id <> ?",
+            (self.target, self.run_id),
+        )
+        return [run_id for (run_id,) in rows]
+
+    def forget(self, run_id: str) -> None:
+        """Remove a run's receipts and the note of its staging."""
+        self.run(f"delete from {TABLE} where kind in ('receipt', 'staging') and run_id = ?", (run_id,))
+
+    def begin(self) -> None:
+        """Note that this run has a staging; a second call changes nothing."""
+        where = (self.run_id, self.target)
+        if not self.run(f"select 1 from {TABLE} where kind = 'staging' and run_id = ? and target = ?", where):
+            self.run(f"insert into {TABLE} values ('staging', ?, ?, 0, '{{}}')", where)
+
+    def receipts(self) -> dict[int, Receipt]:
+        """The run's receipts by chunk number."""
+        rows = self.run(f"select detail from {TABLE} where kind = 'receipt' and run_id = ?", (self.run_id,))
+        found = [Receipt(**json.loads(detail)) for (detail,) in rows]
+        return {receipt.chunk: receipt for receipt in found}
+
+    def has_receipt(self, number: int) -> bool:
+        sql = f"select 1 from {TABLE} where kind = 'receipt' and run_id = ? and number = ?"
+        return bool(self.run(sql, (self.run_id, number)))
+
+    def publication(self, run_id: str) -> Publication | None:
+        """Whether that run was published into this table."""
+        rows = self.run(
+            f"select detail from {TABLE} where kind = 'published' and run_id = ? and target = ?",
+            (run_id, self.target),
+        )
+        return Publication(run_id, json.loads(rows[0][0])["rows"]) if rows else None
+
+    def check_versions(self, mode: Mode, key_versions: Mapping[str, int]) -> None:
+        """VEIL313 where rows of another key version would stand beside those that are there."""
+        if mode == "replace":
+            return
+        rows = self.run(f"select detail from {TABLE} where kind = 'keys' and target = ?", (self.target,))
+        refuse_other_versions(key_versions, json.loads(rows[0][0]) if rows else {})
+
+    def record(self, rows: int, key_versions: Mapping[str, int]) -> None:
+        """Write the publication and the key version of each column; the run's receipts go."""
+        self.forget(self.run_id)
+        published = (self.run_id, self.target, json.dumps({"rows": rows}))
+        self.run(f"insert into {TABLE} values ('published', ?, ?, 0, ?)", published)
+        self.run(f"delete from {TABLE} where kind = 'keys' and target = ?", (self.target,))
+        keys = (self.target, json.dumps(dict(key_versions), sort_keys=True))
+        self.run(f"insert into {TABLE} values ('keys', '', ?, 0, ?)", keys)
+
+
+def refuse_other_versions(key_versions: Mapping[str, int], there: Mapping[str, int]) -> None:
+    """VEIL313 if a column of the target holds pseudonyms of another key version than this run makes."""
+    other = {name: there[name] for name, version in key_versions.items() if there.get(name, version) != version}
+    if not other:
+        return
+    listed = ", ".join(f"{name} (version {version})" for name, version in sorted(other.items()))
+    versions = sorted(set(other.values()))
+    pin = f"`--key-version {versions[0]}` goes on with that version; " if len(versions) == 1 else ""
+    raise VeilError(
+        "VEIL313", f"columns of the target hold pseudonyms of another key version: {listed}",
+        f"{pin}`mode: replace` loads the table anew under the active one; where the treatment is reversible, a re-key "
+        "run of the table brings its pseudonyms to the active version first",
+    )  # fmt: skip
+
+
+def same_shape(table: str, existing: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    """VEIL307 where the table that is there has other columns or types than the run's output."""
+    differing = sorted(name for name in wanted.keys() | existing.keys() if wanted.get(name) != existing.get(name))
+    if differing:
+        raise VeilError(
+            "VEIL307", f'the table "{table}" exists with another shape: {", ".join(differing)}',
+            "name another table, or change the existing one to the plan's columns and types, or drop it",
+        )  # fmt: skip
+
+
+def same_number(loaded: int, staged: int) -> int:
+    """``loaded``, if it is what was staged. VEIL502 otherwise."""
+    if loaded != staged:
+        raise VeilError(
+            "VEIL502", "the target took another number of rows than were staged",
+            "look for triggers and rules on the table",
+        )  # fmt: skip
+    return loaded
+
+
+def locked_out(table: str) -> VeilError:
+    """VEIL308: another run holds the table."""
+    return VeilError("VEIL308", f'another run is loading the table "{table}"', "wait until it has ended")

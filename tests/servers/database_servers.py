@@ -1,0 +1,153 @@
+"""Real databases for the tests: started on free loopback ports in temporary directories, stopped by their own pid."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+PASSWORD = "loopback-only-secret"
+
+
+class NoServer(Exception):
+    """The server's programs are not on this machine; the text says how to get them."""
+
+
+@dataclass(frozen=True)
+class DatabaseServer:
+    """A server of our own; ``url`` has no password, ``password`` stands beside it."""
+
+    scheme: str
+    port: int
+    database: str
+    password: str = PASSWORD
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://veil@127.0.0.1:{self.port}/{self.database}"
+
+    @property
+    def full_url(self) -> str:
+        return f"{self.scheme}://veil:{self.password}@127.0.0.1:{self.port}/{self.database}"
+
+
+def _find(*programs: str, beside: Sequence[Path] = ()) -> dict[str, Path] | None:
+    """The programs, all from one directory of ``beside`` or of the PATH."""
+    directories = [*beside, *(Path(part) for part in os.environ.get("PATH", "").split(os.pathsep))]
+    for directory in (*directories, Path("/usr/sbin"), Path("/usr/bin")):
+        if all((directory / program).exists() for program in programs):
+            return {program: directory / program for program in programs}
+    return None
+
+
+def _install(package: str) -> None:
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+        for command in (["update", "-q"], ["install", "-y", "-q", "--no-install-recommends", package]):
+            subprocess.run(["apt-get", *command], check=False, capture_output=True, env=environment)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _as(user: str) -> list[str]:
+    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"] if os.geteuid() == 0 else []
+
+
+@contextmanager
+def _directory_of(user: str, name: str) -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix=f"veilflow-{name}-"))
+    try:
+        if os.geteuid() == 0:
+            shutil.chown(directory, user)
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _postgresql_programs() -> dict[str, Path] | None:
+    return _find("initdb", "pg_ctl", beside=sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True))
+
+
+@contextmanager
+def running_postgresql() -> Iterator[DatabaseServer]:
+    """PostgreSQL as a non-root user. NoServer if it is not installed and cannot be."""
+    if _postgresql_programs() is None:
+        _install("postgresql")
+    programs = _postgresql_programs()
+    if programs is None:
+        raise NoServer("PostgreSQL is not installed (apt-get install postgresql)")
+    user = _as("postgres")
+    with _directory_of("postgres", "pg") as directory:
+        password, data, port = directory / "password", directory / "data", _free_port()
+        password.write_text(PASSWORD)
+        if user:
+            shutil.chown(password, "postgres")
+        make = [*user, str(programs["initdb"]), "-D", str(data), "-A", "scram-sha-256", "-U", "veil"]
+        control = [*user, str(programs["pg_ctl"]), "-D", str(data)]
+        run = {"check": True, "capture_output": True, "cwd": directory}
+        subprocess.run([*make, "--pwfile", str(password), "-E", "UTF8"], **run)  # type: ignore[call-overload]
+        options = f"-p {port} -h 127.0.0.1 -k {directory}"
+        subprocess.run([*control, "-o", options, "-w", "-l", str(directory / "log"), "start"], **run)  # type: ignore[call-overload]
+        try:
+            yield DatabaseServer("postgresql", port, "postgres")
+        finally:
+            subprocess.run([*control, "-m", "immediate", "-w", "stop"], check=False, capture_output=True, cwd=directory)
+
+
+def _mariadb_programs() -> dict[str, Path] | None:
+    server, make = _find("mariadbd"), _find("mariadb-install-db")
+    return None if server is None or make is None else server | make
+
+
+@contextmanager
+def running_mariadb() -> Iterator[DatabaseServer]:
+    """MariaDB as a non-root user, with a database ``warehouse``. NoServer if it is not installed and cannot be."""
+    import pymysql
+
+    if _mariadb_programs() is None:
+        _install("mariadb-server")
+    programs = _mariadb_programs()
+    if programs is None:
+        raise NoServer("MariaDB is not installed (apt-get install mariadb-server)")
+    user = _as("mysql")
+    with _directory_of("mysql", "maria") as directory:
+        data, port = directory / "data", _free_port()
+        make = [str(programs["mariadb-install-db"]), "--no-defaults", f"--datadir={data}", "--skip-test-db"]
+        subprocess.run(
+            [*user, *make, "--auth-root-authentication-method=normal"], check=True, capture_output=True, cwd=directory
+        )
+        serve = [str(programs["mariadbd"]), "--no-defaults", f"--datadir={data}", f"--port={port}", "--local-infile=1"]
+        places = ["--bind-address=127.0.0.1", f"--socket={directory}/s.sock", f"--pid-file={directory}/p.pid"]
+        server = subprocess.Popen(
+            [*user, *serve, *places], cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            end = time.monotonic() + 60
+            while True:
+                try:
+                    root = pymysql.connect(host="127.0.0.1", port=port, user="root", autocommit=True)
+                    break
+                except pymysql.Error:
+                    if time.monotonic() > end or server.poll() is not None:
+                        raise
+                    time.sleep(0.1)
+            with root, root.cursor() as cursor:
+                cursor.execute("create database warehouse character set utf8mb4")
+                cursor.execute(f"create user veil@'%' identified by '{PASSWORD}'")
+                cursor.execute("grant all on *.* to veil@'%'")
+            yield DatabaseServer("mariadb", port, "warehouse")
+        finally:
+            server.send_signal(signal.SIGKILL)
+            server.wait()
