@@ -8,6 +8,7 @@ from pathlib import Path
 
 from veilflow.checks import COMPILED_EXPECTATIONS, ROW_EXPECTATIONS
 from veilflow.errors import CODES, EXIT_STATUS
+from veilflow.policies.lint import FINDINGS
 from veilflow.treatments import TREATMENTS, parameter_name
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -63,7 +64,25 @@ def commands() -> str:
     return f"{app.generate_docs().strip()}\n\n{ends}\n"
 
 
-PAGES = {"errors.md": errors, "treatments.md": treatments, "expectations.md": expectations, "commands.md": commands}
+def findings() -> str:
+    """One entry a finding of the linter."""
+    lines = ["# Findings of `veil policy lint`", ""]
+    lines += ["Errors refuse plans and runs (VEIL311). Warnings are shown, and a policy may acknowledge them.", ""]
+    for severity in ("error", "warning"):
+        lines += [f"## {severity}s", ""]
+        for code, kind in FINDINGS.items():
+            if kind.severity == severity:
+                lines += [f"**{code}** {kind.title}. {kind.text}", ""]
+    return "\n".join(lines)
+
+
+PAGES = {
+    "errors.md": errors,
+    "findings.md": findings,
+    "treatments.md": treatments,
+    "expectations.md": expectations,
+    "commands.md": commands,
+}
 
 
 def main() -> int:

@@ -225,7 +225,10 @@ CODES: dict[str, Code] = {
         "The source has a header and no row; replacing a table by nothing is refused unless `allow_empty: true`.",
     ),
     "VEIL310": Code("The source changed while it was read", "Size or time of a file differ from the start of the run."),
-    "VEIL311": Code("A weak setting", "The policy asks for something that would not protect: the text says what."),
+    "VEIL311": Code(
+        "A weak setting",
+        "The policy asks for something that would not protect: the text says what, with the finding of `veil policy lint` where it is one.",
+    ),
     "VEIL312": Code("The run took longer than its limit", "`limits.timeout_seconds` passed. Nothing was published."),
     "VEIL313": Code(
         "Other key version",

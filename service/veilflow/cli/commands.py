@@ -18,7 +18,9 @@ from veilflow.cli.keys_commands import keys
 from veilflow.cli.options import HERE as _HERE
 from veilflow.cli.options import Common
 from veilflow.cli.output import Output
+from veilflow.cli.policy_commands import policy as policy_group
 from veilflow.cli.secrets_commands import secrets
+from veilflow.cli.treatments_commands import treatments
 from veilflow.errors import CODES, WORST_FIRST, VeilError
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ runs = App(name="runs", help="List runs, or show one.")
 app.command(runs)
 app.command(keys)
 app.command(secrets)
+app.command(policy_group)
+app.command(treatments)
 app.register_install_completion_command(add_to_startup=False)
 
 

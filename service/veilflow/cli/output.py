@@ -299,7 +299,16 @@ def plan_lines(document: Mapping[str, Any], decision: Decision) -> list[str]:
     target = plan.target
     lines.append(f"target  {target.kind} {target.location}, table {target.table}: {target.mode} by {target.publish}")
     lines.append(f"secrets {', '.join(document['secrets']) or 'none'}")
-    return lines
+    return lines + finding_lines(document["findings"])
+
+
+def finding_lines(findings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The linter's warnings, a line each; those that somebody answers for are counted. Errors stand among the errors."""
+    warnings = [finding for finding in findings if finding["severity"] == "warning"]
+    open_ones = [finding for finding in warnings if not finding["acknowledged"]]
+    lines = [f"warning {one['code']} {one['problem']}  {_place_text(one['place'])}" for one in open_ones]
+    agreed = len(warnings) - len(open_ones)
+    return lines + ([f"agreed  {agreed} warnings are acknowledged: veil policy lint"] if agreed else [])
 
 
 def _place_text(place: Mapping[str, Any] | None) -> str:

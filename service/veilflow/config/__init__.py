@@ -26,7 +26,7 @@ from veilflow.config.objects import (
     SuiteConfig,
 )
 from veilflow.config.parameters import parse_parameters
-from veilflow.config.policies import load_policy
+from veilflow.config.policies import load_policy, policy_names, purposes_elsewhere
 from veilflow.config.settings import Settings, settings
 
 __all__ = [
@@ -49,6 +49,8 @@ __all__ = [
     "load_suite",
     "parse_parameters",
     "pipeline_names",
+    "policy_names",
+    "purposes_elsewhere",
     "settings",
     "suspicious",
 ]

@@ -302,3 +302,50 @@ def _unfinished(policy: PolicyConfig) -> list[VeilError]:
         for rule in rules
         if not rule.treatments and rule.classification
     ]  # fmt: skip
+
+
+# --- the project's other policies --------------------------------------------------------
+
+
+def policy_names(project: Path) -> tuple[str, ...]:
+    """The names of the project's policies, sorted."""
+    return tuple(sorted(path.stem for path in (project / "policies").glob("*.yaml")))
+
+
+def purposes_elsewhere(project: Path, policy: PolicyConfig) -> dict[str, tuple[tuple[str, str], ...]]:
+    """For each key domain that the policy names: the other policies that name it too, with their purposes.
+
+    Not those that it extends. A policy that cannot be read is not asked: who uses it will hear of it.
+    """
+    rules = (*policy.columns.values(), *policy.wide_rules)
+    domains = {rule.key_domain for rule in rules if rule.key_domain is not None}
+    ancestors = {policy.name}
+    above = policy.parent
+    while above is not None:
+        ancestors.add(above.name)
+        above = above.parent
+    found: dict[str, list[tuple[str, str]]] = {domain: [] for domain in domains}
+    for name in policy_names(project) if domains else ():
+        other = None if name in ancestors else _readable(project, name, domains)
+        if other is None or "purpose" not in other.facts or _extends(other, policy.name):
+            continue
+        theirs = {rule.key_domain for rule in (*other.columns.values(), *other.wide_rules)}
+        for domain in domains & theirs:
+            found[str(domain)].append((name, other.facts["purpose"]))
+    return {domain: tuple(others) for domain, others in found.items() if others}
+
+
+def _extends(policy: PolicyConfig, name: str) -> bool:
+    above = policy.parent
+    return above is not None and (above.name == name or _extends(above, name))
+
+
+def _readable(project: Path, name: str, domains: set[str]) -> PolicyConfig | None:
+    """The policy, if it names one of the domains at all; looking at the text first spares the parser."""
+    try:
+        text = (project / "policies" / f"{name}.yaml").read_text(encoding="utf-8")
+        if "extends" not in text and not any(domain in text for domain in domains):
+            return None
+        return load_policy(project, name)
+    except (VeilError, OSError, UnicodeDecodeError):
+        return None

@@ -33,8 +33,10 @@ from veilflow.model import (
     TargetPlan,
 )
 from veilflow.plan.inheritance import weaker_than_parents
+from veilflow.plan.linting import Elsewhere, findings, refusals
 from veilflow.plan.matching import Labels, choice, closed_rules, plain_parameters, steps_of, undecidable
 from veilflow.policies import Match, Unlisted
+from veilflow.policies.lint import Finding
 from veilflow.treatments import TREATMENTS, every_step, key_uses, make_step, type_name
 
 
@@ -44,6 +46,7 @@ class Decision:
 
     plan: Plan
     errors: tuple[VeilError, ...]
+    findings: tuple[Finding, ...] = ()
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -64,8 +67,13 @@ def decide(
     environment: str,
     publish: Publish,
     as_of: date,
+    lengths: Mapping[str, int] | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Decision:
-    """Decide every column, check and filter of a run; never raises for what a person wrote. ``as_of`` is its date."""
+    """Decide every column, check and filter of a run; never raises for what a person wrote. ``as_of`` is its date.
+
+    ``lengths`` are typical lengths of columns, ``elsewhere`` the purposes of other policies, for the linter.
+    """
     errors: list[VeilError] = closed_rules(policy)
     columns = tuple(_column(column, policy, pipeline.labels, errors) for column in schema.columns)
     present = [column.name for column in schema.columns]
@@ -118,7 +126,8 @@ def decide(
         unlisted_columns=policy.unlisted_columns,
         plan_hash=_hash(_meaning(pipeline, policy, columns, checks, filters) | _dated(columns, as_of)),
     )
-    return Decision(plan, _each_once(errors))
+    found = findings(policy, columns, pipeline.labels, as_of, lengths or {}, elsewhere or {})
+    return Decision(plan, _each_once([*errors, *refusals(found)]), found)
 
 
 def _each_once(errors: list[VeilError]) -> tuple[VeilError, ...]:
@@ -453,11 +462,27 @@ def document(decision: Decision) -> dict[str, Any]:
             for check in plan.checks
         ],
         "secrets": list(plan.secrets),
+        "findings": [finding_document(one) for one in decision.findings],
         "errors": [
             {"code": error.code, "problem": error.problem, "hint": error.hint, "place": _error_place(error)}
             for error in decision.errors
         ],
     }  # fmt: skip
+
+
+def finding_document(finding: Finding) -> dict[str, Any]:
+    """A finding of the linter as it stands in plans and in ``veil policy lint``."""
+    agreed = finding.acknowledged
+    return {
+        "code": finding.code,
+        "severity": finding.severity,
+        "column": finding.column,
+        "problem": finding.problem,
+        "place": _place(finding.place),
+        "acknowledged": None
+        if agreed is None
+        else {"reason": agreed.reason, "owner": agreed.owner, "expires": agreed.expires.isoformat()},
+    }
 
 
 def _place(place: Place | None) -> Mapping[str, Any] | None:

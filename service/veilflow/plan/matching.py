@@ -114,17 +114,18 @@ def decided(column: str, policy: PolicyConfig, labels: Labels) -> tuple[Decided,
     if found.winner is None:
         outcome = found.unlisted.outcome
         unlisted = () if outcome == "refuse" else (Step(outcome, None),)
-        return Decided(tuple(_treated(step) for step in unlisted)), None
+        return Decided(tuple(treated(step) for step in unlisted)), None
     errors: list[VeilError] = []
     rule = found.winner.rule
     steps = steps_of(rule, errors)
-    return Decided(() if errors else tuple(_treated(step) for step in steps), rule.key_domain), rule
+    return Decided(() if errors else tuple(treated(step) for step in steps), rule.key_domain), rule
 
 
-def _treated(step: Step) -> Treated:
+def treated(step: Step) -> Treated:
+    """A step with what the registry says of it."""
     treatment = TREATMENTS[step.treatment]
     return Treated(
-        step.treatment, plain_parameters(step), bool(step.parameters is not None and key_uses([step])),
+        step.treatment, plain_parameters(step), key_uses([step]) if step.parameters is not None else (),
         treatment.traits.reversible, treatment.traits.linkable,
     )  # fmt: skip
 

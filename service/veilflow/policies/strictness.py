@@ -73,9 +73,13 @@ class Treated:
 
     name: str
     parameters: Mapping[str, Any]
-    keyed: bool = False
+    uses: tuple[str, ...] = ()
     reversible: bool = False
     linkable: bool = False
+
+    @property
+    def keyed(self) -> bool:
+        return bool(self.uses)
 
     @property
     def rank(self) -> int:

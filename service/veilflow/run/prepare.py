@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from veilflow.config import (
     load_pipeline,
     load_policy,
     load_suite,
+    purposes_elsewhere,
 )
 from veilflow.errors import VeilError, raise_all
 from veilflow.keys import KeyRing, age_identity, digest
@@ -45,6 +46,7 @@ class Loaded:
     suite: SuiteConfig | None
     names: NamesConfig
     source: Source
+    elsewhere: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,16 +81,14 @@ def load(project: Path, environment: str, name: str, parameters: Mapping[str, An
     """Read the pipeline's four files; their errors are raised together. ``parameters`` are the suite's."""
     pipeline, policy, suite, names = _load(project, environment, name, parameters)
     source = open_source(_with_expected(pipeline, policy))
-    return Loaded(project, environment, pipeline, policy, suite, names, source)
+    elsewhere = purposes_elsewhere(project, policy)
+    return Loaded(project, environment, pipeline, policy, suite, names, source, elsewhere)
 
 
 def resolve(loaded: Loaded, schema: SourceSchema, session: Session) -> Prepared:
     """Decide every column and look at the target; what the plan itself forbids stands in ``decision.errors``."""
     project, pipeline, names, source = loaded.project, loaded.pipeline, loaded.names, loaded.source
-    decision = decide(
-        pipeline, loaded.policy, loaded.suite, names, schema, loaded.environment, publish="transaction", 
-        as_of=pipeline.as_of or today(),
-    )  # fmt: skip
+    decision = decide_loaded(loaded, schema)
     if decision.errors:
         return Prepared(project, pipeline, names, source, decision, None)
     try:
@@ -100,6 +100,14 @@ def resolve(loaded: Loaded, schema: SourceSchema, session: Session) -> Prepared:
         return Prepared(project, pipeline, names, source, blocked, None)
     plan = replace(decision.plan, target=replace(decision.plan.target, publish=publish))
     return Prepared(project, pipeline, names, source, replace(decision, plan=plan), target)
+
+
+def decide_loaded(loaded: Loaded, schema: SourceSchema, lengths: Mapping[str, int] | None = None) -> Decision:
+    """Decide every column of a loaded pipeline; ``lengths`` are typical lengths, for the linter."""
+    return decide(
+        loaded.pipeline, loaded.policy, loaded.suite, loaded.names, schema, loaded.environment, publish="transaction",
+        as_of=loaded.pipeline.as_of or today(), lengths=lengths, elsewhere=loaded.elsewhere,
+    )  # fmt: skip
 
 
 def prepare(project: Path, environment: str, name: str, parameters: Mapping[str, Any] | None = None) -> Prepared:

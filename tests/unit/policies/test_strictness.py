@@ -16,10 +16,10 @@ from veilflow.treatments import TREATMENTS, parameter_name
 
 def one(name: str, key_domain: str | None = None, **parameters: Any) -> Decided:
     """One treatment with the registry's word on it, where it knows it."""
-    traits = {
-        "token": {"keyed": True, "linkable": True},
-        "siv": {"keyed": True, "linkable": True, "reversible": True},
-        "siv_per_row": {"keyed": True, "reversible": True},
+    traits: dict[str, Any] = {
+        "token": {"uses": ("a use",), "linkable": True},
+        "siv": {"uses": ("a use",), "linkable": True, "reversible": True},
+        "siv_per_row": {"uses": ("a use",), "reversible": True},
     }
     return Decided((Treated(name, parameters, **traits.get(name, {})),), key_domain)
 

@@ -1,0 +1,135 @@
+"""`veil policy`, `veil treatments`, plan files and shown values: tried as a user would."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Finished, Project
+
+
+def edit(project: Project, name: str, before: str, after: str) -> None:
+    path = project.directory / name
+    text = path.read_text(encoding="utf-8")
+    assert before in text
+    path.write_text(text.replace(before, after, 1), encoding="utf-8")
+
+
+def same_twice(project: Project, *arguments: str) -> tuple[Finished, Finished]:
+    """The command in words and as JSON: one exit status."""
+    words, document = project.veil(*arguments), project.veil(*arguments, "--json")
+    assert words.status == document.status, words.err
+    return words, document
+
+
+# --- lint --------------------------------------------------------------------------------
+
+
+def test_lint_tells_warnings_and_exits_0(project: Project) -> None:
+    """Typical lengths come from the source; no value of it is shown."""
+    words, document = same_twice(project, "policy", "lint", "people")
+    assert document.status == 0 and document.json["counts"]["errors"] == 0
+    found = {(one["code"], one["column"]) for one in document.json["findings"]}
+    assert {("LINT201", "name"), ("LINT201", "email"), ("LINT204", "name")} <= found
+    assert "LINT204" in words.out and "policies/people.yaml:5" in words.out and "Ada" not in words.out
+
+
+def test_a_lint_error_refuses_lint_plan_and_run(project: Project) -> None:
+    """One key domain for two purposes: 3, and nothing is published."""
+    project.write(
+        "policies/ads.yaml", (project.directory / "policies/people.yaml").read_text().replace("tests", "marketing")
+    )
+    words, document = same_twice(project, "policy", "lint", "people")
+    assert document.status == 3 and "LINT103" in words.out
+    assert [one["code"] for one in document.json["findings"] if one["severity"] == "error"] == ["LINT103"]
+    for command in (["plan", "people"], ["run", "people", "--direct"]):
+        done = project.veil(*command, "--json")
+        assert done.status == 3 and [error["code"] for error in done.json["errors"]] == ["VEIL311"]
+    assert not (project.directory / "out").exists()
+
+
+def test_an_acknowledged_warning_is_told_as_agreed(project: Project) -> None:
+    """By whom and until when; the plan counts it."""
+    agreed = "acknowledge: [{finding: LINT204, column: name, reason: why, owner: DPO, expires: 2999-01-01}]\n"
+    policy = project.directory / "policies/people.yaml"
+    policy.write_text(policy.read_text() + agreed)
+    words, document = same_twice(project, "policy", "lint")
+    assert document.json["counts"]["acknowledged"] == 1 and "DPO until 2999-01-01" in words.out
+    plan = project.veil("plan", "people")
+    assert "1 warnings are acknowledged" in plan.out and "LINT204" not in plan.out and "warning LINT201" in plan.out
+
+
+def test_a_policy_without_a_pipeline_is_linted_by_itself(project: Project) -> None:
+    """By its name, and by its file."""
+    project.write(
+        "policies/alone.yaml",
+        "version: 1\ncolumns:\n  iban: {class: direct_identifier, treatment: {keep_prefix: {length: 6}}}\n",
+    )
+    for name in ("alone", "policies/alone.yaml"):
+        done = project.veil("policy", "lint", name, "--json")
+        assert {one["code"] for one in done.json["findings"]} == {"LINT201", "LINT203"}, done.out
+
+
+# --- explain, coverage, diff -------------------------------------------------------------
+
+
+def test_explain_tells_the_rule_that_won_and_those_that_lost(project: Project) -> None:
+    """Exact name over pattern over tag."""
+    edit(project, "policies/people.yaml", "  id:", '  "na*": {class: sensitive, treatment: redact}\n  id:')
+    edit(project, "policies/people.yaml", "purpose: tests", "tags: {who: {class: sensitive, treatment: drop}}")
+    edit(project, "pipelines/people.yaml", "  age: {type: integer}", "  age: {type: integer}\n  name: {tags: [who]}")
+    words, document = same_twice(project, "policy", "explain", "name", "--pipeline", "people")
+    decided = document.json["decided_by"]
+    assert (decided["kind"], decided["treatment"], decided["place"]["line"]) == ("exact", "mask", 6)
+    assert [(loser["kind"], loser["pattern"]) for loser in document.json["losers"]] == [("glob", "na*"), ("tag", "who")]
+    assert "its exact name" in words.out and "the pattern na*" in words.out and "the tag who" in words.out
+    nobody = project.veil("policy", "explain", "emial", "--json").json
+    assert nobody["outcome"] == "refuse" and nobody["decided_by"] is None and nobody["in_source"] is False
+    assert "did you mean email" in project.veil("policy", "explain", "emial").out
+
+
+def test_coverage_has_undecided_columns_first_and_exits_as_a_run(project: Project) -> None:
+    """With the share that is treated."""
+    assert same_twice(project, "policy", "coverage", "people")[1].json["share_treated"] == 0.8
+    edit(project, "data/people.csv", "age,city", "age,town")
+    words, document = same_twice(project, "policy", "coverage", "people")
+    assert document.status == 3 and document.json["columns"][0]["state"] == "undecided"
+    assert words.out.splitlines()[1].startswith("town")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "change", "status"),
+    [
+        ("{mask: {keep_first: 1}}", "redact", "stricter", 0),
+        ("{mask: {keep_first: 1}}", "{mask: {keep_first: 2}}", "weaker", 3),
+        ("treatment: mask_email", "treatment: keep, reason: why", "weaker", 3),
+        ("{mask: {keep_first: 1}}", "token", "incomparable", 3),
+        ("purpose: tests", "purpose: others", "same", 0),
+    ],
+)
+def test_diff_says_what_is_weaker(project: Project, before: str, after: str, change: str, status: int) -> None:
+    """By names and by files; facts that differ are told and are no weakening."""
+    text = (project.directory / "policies/people.yaml").read_text()
+    project.write("policies/next.yaml", text.replace(before, after))
+    words, document = same_twice(project, "policy", "diff", "people", "policies/next.yaml")
+    assert document.status == status, words.out
+    assert document.json["counts"][change] >= 1 and (change == "same" or change in words.out)
+    assert project.veil("policy", "diff", "people", "people").status == 0
+
+
+# --- treatments --------------------------------------------------------------------------
+
+
+def test_treatments_are_listed_and_shown_from_the_registry(project: Project) -> None:
+    """Without a project; with parameters, ranges, types, traits and an example."""
+    words, document = same_twice(project, "treatments", "list")
+    names = [one["name"] for one in document.json["treatments"]]
+    assert {"token", "mask", "keep"} <= set(names) and all(name in words.out for name in names)
+    words, document = same_twice(project, "treatments", "show", "mask")
+    first = document.json["parameters"][0]
+    assert first == {"name": "keep_first", "required": False, "default": 0, "range": "a whole number from 0 to 64"}
+    assert "a whole number from 0 to 64" in words.out and "{mask: {keep_first: 1}}" in words.out
+    wrong = project.veil("treatments", "show", "maks", "--json")
+    assert wrong.status == 2 and "mask" in wrong.json["errors"][0]["hint"]
