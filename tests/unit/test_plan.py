@@ -222,7 +222,7 @@ def test_the_document_shows_the_steps_inside_a_step(tmp_path: Path) -> None:
     """A reviewer sees both branches."""
     policy = RULES.replace("{mask: {keep_first: 1}}", WHEN % ("city", "Oslo") + ", reason: abroad")
     found = json.loads(json.dumps(document(planned(tmp_path, policy))))["columns"][1]["parameters"][0]
-    assert found["then"] == [{"treatment": "token", "parameters": {}}]
+    assert found["then"] == [{"treatment": "token", "parameters": {"form": "hex", "bits": 128}}]
     assert (found["column"], found["in"]) == ("city", ["Oslo"])
 
 

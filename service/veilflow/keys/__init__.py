@@ -14,6 +14,7 @@ from veilflow.keys.digest import digest
 from veilflow.keys.distinct import once_per_value
 from veilflow.keys.ff1 import FF1, MINIMUM_DOMAIN
 from veilflow.keys.hmac_kernel import hmac_hex, hmac_words
+from veilflow.keys.permutation import Permutation
 from veilflow.keys.ring import KeyRing, KeyState, RootKey, random_root
 from veilflow.keys.siv import open_sealed, seal
 from veilflow.keys.value_bytes import token_bytes
@@ -27,6 +28,7 @@ __all__ = [
     "KeyRing",
     "KeyState",
     "RootKey",
+    "Permutation",
     "Spelling",
     "age_identity",
     "binary_array",

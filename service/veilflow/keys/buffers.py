@@ -31,6 +31,17 @@ def binary_array(data: Any, starts: Offsets) -> pa.Array:
     )
 
 
+def split_first(values: pa.Array, count: int) -> tuple[Bytes, pa.Array]:
+    """The first ``count`` bytes of each value as rows, and the values without them; ValueError where one is shorter."""
+    data, starts = contents(values)
+    if (np.diff(starts) < count).any():
+        raise ValueError("a value is too short")
+    places = starts[:-1, np.newaxis].astype(np.int64) + np.arange(count)
+    rest = np.ones(len(data), bool)
+    rest[places.reshape(-1)] = False
+    return data[places], binary_array(data[rest], starts.astype(np.int64) - np.arange(len(starts)) * count)
+
+
 def skip_nulls(values: pa.Array, treat: Callable[[pa.Array], pa.Array]) -> pa.Array:
     """``treat`` on the values that are there; nulls stay null."""
     if not values.null_count:

@@ -46,6 +46,7 @@ class _Facts:
     run_id: str
     as_of: date
     source: str
+    types: Mapping[str, pa.DataType]
     unfit: list[UnfitCells] = field(default_factory=list)
 
 
@@ -55,14 +56,15 @@ def treat(values: pa.RecordBatch, plan: Plan, keys: Keys, positions: Rows, *, ru
     Raises VeilError: VEIL314 for a value that a treatment does not take where the policy says ``refuse``, VEIL103
     where a treatment fails.
     """
-    facts = _Facts(values, positions, run_id, plan.as_of, source)
+    types = {column.name: column.type.arrow for column in plan.columns}
+    facts = _Facts(values, positions, run_id, plan.as_of, source, types)
     columns = [column for column in plan.columns if column.outcome == "load"]
     table = pa.table([_treat_column(column, keys, facts) for column in columns], schema=plan.output_schema)
     return TreatedRows(table, tuple(facts.unfit))
 
 
 def _treat_column(column: ColumnPlan, keys: Keys, facts: _Facts) -> pa.Array:
-    values = facts.values.column(column.name)
+    values = _plain(facts.values.column(column.name), column.type.arrow)
     own_keys = keys.get(column.key_domain, {}) if column.key_domain else {}
     try:
         for step in column.steps:
@@ -78,11 +80,22 @@ def _treat_column(column: ColumnPlan, keys: Keys, facts: _Facts) -> pa.Array:
         ) from None  # fmt: skip
 
 
+def _plain(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """The column in the plan's own type: sources may hand over dictionaries, large text and views."""
+    if values.type == kind:
+        return values
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    return values if values.type == kind else values.cast(kind)
+
+
 def _apply(step: Step, values: pa.Array, column: ColumnPlan, keys: Mapping[str, DerivedKey], facts: _Facts) -> pa.Array:
     treatment = TREATMENTS[step.treatment]
     context = Context(
         keys=keys,
-        columns={name: facts.values.column(name) for name in treatment.reads(step.parameters)},
+        columns={
+            name: _plain(facts.values.column(name), facts.types[name]) for name in treatment.reads(step.parameters)
+        },
         positions=facts.positions,
         run_id=facts.run_id,
         as_of=facts.as_of,

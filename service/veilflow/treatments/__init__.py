@@ -16,6 +16,7 @@ from veilflow.errors import Place, VeilError
 from veilflow.model import Step
 from veilflow.treatments.ages import AGE, AGE_BAND
 from veilflow.treatments.contact import MASK_EMAIL, MASK_PHONE
+from veilflow.treatments.ff1 import FF1_TREATMENT
 from veilflow.treatments.generalise import GENERALISE
 from veilflow.treatments.hierarchy import HIERARCHY
 from veilflow.treatments.id_numbers import MASK_CARD, MASK_CHINESE_ID
@@ -23,9 +24,13 @@ from veilflow.treatments.interface import Context, Make, Traits, Treatment, Unfi
 from veilflow.treatments.mask import KEEP_PREFIX, MASK
 from veilflow.treatments.names import MASK_CHINESE_NAME, MASK_NAME
 from veilflow.treatments.network import MASK_IP, URL_HOST
+from veilflow.treatments.noise import NOISE
 from veilflow.treatments.numbers import BAND, CLIP, ROUND
 from veilflow.treatments.places import GRID, POSTCODE, ZIP3
+from veilflow.treatments.pseudonym import PSEUDONYM
 from veilflow.treatments.remove import CONSTANT, DROP, KEEP, NULL, REDACT
+from veilflow.treatments.shift import SHIFT_DATE
+from veilflow.treatments.siv import SIV, SIV_PER_ROW
 from veilflow.treatments.structured import STRUCTURED
 from veilflow.treatments.token import TOKEN
 from veilflow.treatments.when import WHEN
@@ -59,6 +64,12 @@ TREATMENTS: dict[str, Treatment] = {
     "mask_ip": MASK_IP,
     "url_host": URL_HOST,
     "token": TOKEN,
+    "siv": SIV,
+    "siv_per_row": SIV_PER_ROW,
+    "ff1": FF1_TREATMENT,
+    "pseudonym": PSEUDONYM,
+    "shift_date": SHIFT_DATE,
+    "noise": NOISE,
     "generalise": GENERALISE,
     "age": AGE,
     "age_band": AGE_BAND,

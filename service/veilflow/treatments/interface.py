@@ -92,7 +92,8 @@ class Treatment:
 
     ``parse`` makes the parameters of what a policy says where a field is more than a plain value, steps inside a step
     for one, which ``steps`` then names. ``fits`` raises TypeError where a column that is read has a type that does not
-    fit. ``dated`` says that the output depends on the plan's date.
+    fit. ``dated`` says that the output depends on the plan's date. ``inverse`` is
+    there where the key opens what ``apply`` made: the values or their text, ValueError for what it did not make.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Treatment:
     steps: Callable[[Any], tuple[Step, ...]] = _nothing
     fits: Callable[[Any, Mapping[str, pa.DataType]], None] | None = None
     dated: bool = False
+    inverse: Callable[[pa.Array, Any, Context], pa.Array] | None = None
 
 
 def always(*names: str) -> Callable[[Any], tuple[str, ...]]:
