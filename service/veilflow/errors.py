@@ -258,6 +258,14 @@ CODES: dict[str, Code] = {
         "The target refuses a value",
         "A constraint of the table does not allow a row, or its type cannot hold a value. Nothing was published; the message names the rule or the column, never the value.",
     ),
+    "VEIL320": Code(
+        "The policy does not let originals be shown",
+        "`veil preview --show-values` shows the values of people. The policy says `show_values: refuse`; shapes are shown without the option.",
+    ),
+    "VEIL321": Code(
+        "The plan that was written has moved",
+        "`veil run --plan` carries out the plan that `veil plan --out` wrote, or nothing. The policy, the suite, the source's columns, the target or a key version is another one since; the text names which. Look at the new plan, and write it again.",
+    ),
     # 4xx: out of reach
     "VEIL401": Code("The database is out of reach", "No connection could be made, or it was lost."),
     "VEIL402": Code("The database rejected the credential", "User, password or permission was rejected."),

@@ -320,6 +320,10 @@ class Plan:
     plan_hash: str
     #: What a record of processing asks for, by the policy's keys: purpose, legal_basis, recipients …
     facts: Mapping[str, str] = field(default_factory=dict)
+    #: Hashes of what the plan hash covers, by its parts: policy, suite, schema, target …
+    parts: Mapping[str, str] = field(default_factory=dict)
+    #: Whether the policy lets a preview show originals to whoever asks, on record.
+    show_values: bool = True
 
     @property
     def output_schema(self) -> pa.Schema:

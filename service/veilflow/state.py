@@ -11,7 +11,7 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -37,6 +37,12 @@ _ACCESSES = """
 create table if not exists accesses (
     time text not null, name text not null, store text not null, kind text not null, version text, lease text
 );
+create table if not exists disclosures (
+    disclosure_id text primary key, time text not null, who text not null, pipeline text not null, policy text not null,
+    columns text not null, rows integer not null
+);
+create trigger if not exists disclosures_stay before update on disclosures begin select raise(abort, 'append-only'); end;
+create trigger if not exists disclosures_remain before delete on disclosures begin select raise(abort, 'append-only'); end;
 create trigger if not exists accesses_stay before update on accesses begin select raise(abort, 'append-only'); end;
 create trigger if not exists accesses_remain before delete on accesses begin select raise(abort, 'append-only'); end;
 """
@@ -158,6 +164,24 @@ class State:
             ).fetchall()
         return [dict(zip(names, row, strict=True)) for row in rows]
 
+    def record_disclosure(self, pipeline: str, policy: str, columns: Sequence[str], rows: int) -> str:
+        """Write that the user of this process is about to be shown original values; returns the record's id."""
+        disclosure = new_run_id()
+        facts = (disclosure, utc_now(), _login_name(), pipeline, policy, json.dumps(list(columns)), rows)
+        with self._connect() as connection:
+            connection.execute("insert into disclosures values (?, ?, ?, ?, ?, ?, ?)", facts)
+        return disclosure
+
+    def disclosures(self, limit: int) -> list[dict[str, Any]]:
+        """The newest showings of original values, newest first."""
+        names = ("disclosure_id", "time", "who", "pipeline", "policy", "columns", "rows")
+        with self._connect() as connection:
+            rows = connection.execute(
+                f"select {', '.join(names)} from disclosures order by disclosure_id desc limit ?", (limit,)
+            ).fetchall()
+        found = [dict(zip(names, row, strict=True)) for row in rows]
+        return [{**one, "columns": json.loads(one["columns"])} for one in found]
+
     @contextmanager
     def lock(self, pipeline: str) -> Iterator[None]:
         """Hold the pipeline's lock; the kernel gives it back when the process dies. VEIL308 if it is taken."""
@@ -172,6 +196,16 @@ class State:
                     "wait until it has ended; `veil runs list` shows it",
                 ) from None  # fmt: skip
             yield
+
+
+def _login_name() -> str:
+    """The name of the process's user, by the system and not by a variable that anybody may set."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
 
 
 def _unwritable() -> VeilError:

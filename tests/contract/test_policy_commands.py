@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -133,3 +134,104 @@ def test_treatments_are_listed_and_shown_from_the_registry(project: Project) -> 
     assert "a whole number from 0 to 64" in words.out and "{mask: {keep_first: 1}}" in words.out
     wrong = project.veil("treatments", "show", "maks", "--json")
     assert wrong.status == 2 and "mask" in wrong.json["errors"][0]["hint"]
+
+
+# --- plan files --------------------------------------------------------------------------
+
+
+def test_a_plan_that_was_written_is_run_as_it_is(project: Project) -> None:
+    """With the key versions, which no other plan opens the ring for."""
+    done = project.veil("plan", "people", "--out", "plan.json", "--json")
+    assert done.status == 0, done.err
+    written = json.loads((project.directory / "plan.json").read_text())
+    assert written["key_versions"] == {"person": 1} and written | {"warnings": []} == done.json
+    assert "key_versions" not in project.veil("plan", "people", "--json").json
+    done = project.veil("run", "--plan", "plan.json", "--direct", "--json")
+    assert done.status == 0 and done.json["plan_hash"] == written["plan_hash"], done.err
+    assert project.veil("run", "people", "--plan", "plan.json", "--direct").status == 0
+    assert project.veil("run", "others", "--plan", "plan.json", "--direct").status == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "words"),
+    [
+        ("policies/people.yaml", "keep_first: 1", "keep_first: 2", "the policy"),
+        ("policies/people.yaml", "purpose: tests", "purpose: more", "the policy"),
+        ("pipelines/expectations/people.yaml", "column: city", "column: name", "the suite"),
+        ("pipelines/people.yaml", "age: {type: integer}", "age: {type: float}", "the source's columns"),
+        ("pipelines/people.yaml", "table: people", "table: persons", "the target"),
+        ("keyring.json", "", "", "the key version of person"),
+    ],
+)
+def test_a_plan_that_moved_is_refused_and_says_what(
+    project: Project, file: str, before: str, after: str, words: str
+) -> None:
+    """3, VEIL321, and nothing is published."""
+    suite = "expectations:\n  - {type: expect_column_values_to_not_be_null, kwargs: {column: city, mostly: 0.1}}\n"
+    project.write("pipelines/expectations/people.yaml", suite)
+    edit(project, "pipelines/people.yaml", "policy: people", "policy: people\nexpectations: people")
+    assert project.veil("plan", "people", "--out", "plan.json").status == 0
+    if file == "keyring.json":
+        assert project.veil("keys", "rotate").status == 0
+    else:
+        edit(project, file, before, after)
+    done = project.veil("run", "--plan", "plan.json", "--direct", "--json")
+    assert done.status == 3, done.err
+    (error,) = done.json["errors"]
+    assert error["code"] == "VEIL321" and words in error["problem"]
+    assert not (project.directory / "out/people.db").exists() or not done.json["counts"]["loaded"]
+
+
+def test_a_comment_moves_nothing_and_another_environment_does(project: Project) -> None:
+    """Meaning counts, not spelling."""
+    project.veil("plan", "people", "--out", "plan.json")
+    edit(project, "policies/people.yaml", "version: 1\n", "# a comment\nversion: 1\n")
+    assert project.veil("run", "--plan", "plan.json", "--direct").status == 0
+    done = project.veil("run", "--plan", "plan.json", "--direct", "--env", "staging", "--json")
+    assert done.status == 3 and "the environment" in done.json["errors"][0]["problem"]
+
+
+def test_a_blocked_plan_is_not_written_and_no_other_file_is_a_plan(project: Project) -> None:
+    """Each with its code."""
+    for content, code in (("{", "VEIL203"), ("{}", "VEIL202"), ("[]", "VEIL202")):
+        project.write("plan.json", content)
+        done = project.veil("run", "--plan", "plan.json", "--direct", "--json")
+        assert (done.status, done.json["errors"][0]["code"]) == (2, code)
+    assert project.veil("run", "--plan", "nothing.json", "--direct", "--json").json["errors"][0]["code"] == "VEIL204"
+    edit(project, "data/people.csv", "age,city", "age,town")
+    assert project.veil("plan", "people", "--out", "blocked.json").status == 3
+    assert not (project.directory / "blocked.json").exists()
+
+
+# --- shown values ------------------------------------------------------------------------
+
+
+def test_originals_are_shown_on_demand_and_on_record(project: Project) -> None:
+    """Never by default; the record names who, when, which columns; the state holds no value."""
+    assert "ada@example.com" not in project.veil("preview", "people", "-n", "1").out
+    assert project.veil("runs", "disclosures", "--json").json["disclosures"] == []
+    words, document = same_twice(project, "preview", "people", "-n", "1", "--show-values")
+    assert "ada@example.com" in words.out and "recorded as" in words.err
+    listed, found = same_twice(project, "runs", "disclosures")
+    newest = found.json["disclosures"][0]
+    assert newest["disclosure_id"] == document.json["disclosure"] and len(found.json["disclosures"]) == 2
+    assert newest["columns"] == ["id", "name", "email", "age", "city"] and newest["who"] in listed.out
+    assert b"ada@example.com" not in (project.directory / ".veil/state.db").read_bytes()
+
+
+def test_a_policy_may_refuse_to_show_originals(project: Project) -> None:
+    """Then nothing is shown and nothing is recorded."""
+    edit(project, "policies/people.yaml", "purpose: tests", "purpose: tests\nshow_values: refuse")
+    done = project.veil("preview", "people", "--show-values", "--json")
+    assert (done.status, done.json["errors"][0]["code"]) == (3, "VEIL320") and "ada@" not in done.out
+    assert project.veil("preview", "people").status == 0
+
+
+def test_the_record_of_processing_stands_in_the_report(project: Project) -> None:
+    """Purpose, basis, recipients: as the policy says them."""
+    edit(project, "policies/people.yaml", "purpose: tests", "purpose: tests\nlegal_basis: contract\nrecipients: [a, b]")
+    project.veil("run", "people", "--direct")
+    document = project.veil("report", "last", "--json").json
+    assert document["facts"] == {"purpose": "tests", "legal_basis": "contract", "recipients": "a, b"}
+    project.veil("report", "last", "--out", "r.html")
+    assert "legal basis" in (project.directory / "r.html").read_text()

@@ -25,6 +25,7 @@ from veilflow.errors import CODES, WORST_FIRST, VeilError
 
 if TYPE_CHECKING:
     from veilflow.config import NamesConfig
+    from veilflow.plan.approval import Approved
     from veilflow.prefect_server import EmbeddedServer
     from veilflow.secret_stores.session import Session
 
@@ -101,32 +102,40 @@ def init(directory: Path | None = None, *, common: Common = _HERE) -> int:
 
 
 @app.command
-def plan(pipeline: str, *, param: tuple[str, ...] = (), common: Common = _HERE) -> int:
+def plan(
+    pipeline: str, *, out: Path | None = None, param: tuple[str, ...] = (), common: Common = _HERE
+) -> int:  # fmt: skip
     """Show what a run would do: each column's class, treatment, key domain and rule. Reads no row.
 
     Parameters
     ----------
+    out
+        A file to write the plan to, with the key versions, for `veil run --plan`. A plan that is blocked is not written.
     param
         A parameter of the suite, name=value; may be given several times.
     """
     from veilflow.config import parse_parameters, suspicious
     from veilflow.plan import document
     from veilflow.run import prepare
+    from veilflow.run.plan_file import write_plan
 
     output = Output(common.json, common.quiet)
     project = common.directory
-    with _prefect_for_secrets(project, common.environment, pipeline, output, keyring=False):
+    with _prefect_for_secrets(project, common.environment, pipeline, output, keyring=out is not None):
         prepared = prepare(project, common.environment, pipeline, parse_parameters(param))
+        decision = prepared.decision
+        written = None if out is None or decision.errors else write_plan(prepared, out)
     output.warnings(suspicious(project))
-    decision = prepared.decision
-    output.plan(decision, document(decision))
+    output.plan(decision, written or document(decision))
+    if written is not None:
+        output.say(f"written to {out}; veil run --plan {out}")
     return worst_status([error.exit_status for error in decision.errors])
 
 
 @app.command
 def run(
-    *pipelines: str, direct: bool = False, key_version: int | None = None, param: tuple[str, ...] = (),
-    common: Common = _HERE,
+    *pipelines: str, direct: bool = False, plan: Path | None = None, key_version: int | None = None,
+    param: tuple[str, ...] = (), common: Common = _HERE,
 ) -> int:  # fmt: skip
     """Run pipelines: read, check, treat, load, verify, publish.
 
@@ -136,6 +145,8 @@ def run(
         Names of pipelines, in the order in which they run.
     direct
         The same plan and code without Prefect.
+    plan
+        A file that `veil plan --out` wrote: the run is refused if anything has moved since. It names the pipeline.
     key_version
         A version of the key ring in the place of the active one, for appending to a table that holds its pseudonyms.
     param
@@ -145,6 +156,8 @@ def run(
 
     output = Output(common.json, common.quiet)
     project = common.directory
+    approved = None if plan is None else _approved(plan, pipelines)
+    pipelines = pipelines if approved is None else (approved.pipeline,)
     if not pipelines:
         raise VeilError(
             "VEIL200", "no pipeline is named",
@@ -155,7 +168,10 @@ def run(
     output.warnings(suspicious(project))
     results = []
     parameters = parse_parameters(param)
-    with _stopping(), _orchestrator(project, common.environment, pipelines, direct, key_version, output) as carry_out:
+    with (
+        _stopping(),
+        _orchestrator(project, common.environment, pipelines, direct, key_version, approved, output) as carry_out,
+    ):
         began: float | None = _BEGAN
         for name in pipelines:
             results.append(carry_out(name, began, parameters))
@@ -168,9 +184,16 @@ def run(
 
 @app.command
 def preview(
-    pipeline: str, *, rows: Annotated[int, Parameter(name=["--rows", "-n"])] = 5, common: Common = _HERE
-) -> int:
-    """Show a few rows before (as shapes) and after treatment, under a key made for this call."""
+    pipeline: str, *, rows: Annotated[int, Parameter(name=["--rows", "-n"])] = 5, show_values: bool = False,
+    common: Common = _HERE,
+) -> int:  # fmt: skip
+    """Show a few rows before (as shapes) and after treatment, under a key made for this call.
+
+    Parameters
+    ----------
+    show_values
+        Show originals in the place of shapes, unless the policy refuses it. That you saw them is recorded: `veil runs disclosures`.
+    """
     from veilflow.run import prepare
     from veilflow.run import preview as preview_rows
 
@@ -179,7 +202,7 @@ def preview(
     if rows < 1:
         raise VeilError("VEIL200", "-n must be at least 1", "`veil preview people -n 3`")
     with _prefect_for_secrets(project, common.environment, pipeline, output, keyring=False):
-        output.preview(preview_rows(prepare(project, common.environment, pipeline), rows))
+        output.preview(preview_rows(prepare(project, common.environment, pipeline), rows, show_values))
     return 0
 
 
@@ -304,6 +327,15 @@ def show_run(run_id: str, *, common: Common = _HERE) -> int:
     return 0
 
 
+@runs.command
+def disclosures(*, limit: int = 50, common: Common = _HERE) -> int:
+    """List who was shown original values in a preview, when and of which columns; newest first."""
+    from veilflow.state import State
+
+    Output(common.json, common.quiet).disclosures(State(common.directory).disclosures(limit))
+    return 0
+
+
 # --- what commands share -----------------------------------------------------------------
 
 
@@ -313,6 +345,19 @@ def worst_status(statuses: list[int]) -> int:
     if signals:
         return signals[0]
     return next((status for status in WORST_FIRST if status in statuses), 0)
+
+
+def _approved(plan: Path, pipelines: tuple[str, ...]) -> Approved:
+    """The plan of a file; VEIL200 if other pipelines than its own are named beside it."""
+    from veilflow.run.plan_file import read_plan
+
+    approved = read_plan(plan)
+    if pipelines not in ((), (approved.pipeline,)):
+        raise VeilError(
+            "VEIL200", f"the plan is one of {approved.pipeline}, and another pipeline is named",
+            f"`veil run --plan {plan}` alone runs it",
+        )  # fmt: skip
+    return approved
 
 
 def _known(project: Path, name: str) -> None:
@@ -354,6 +399,7 @@ def _orchestrator(
     pipelines: tuple[str, ...],
     direct: bool,
     key_version: int | None,
+    approved: Approved | None,
     output: Output,
 ) -> Iterator[Any]:
     """Yield ``carry_out(name, began, parameters) -> RunResult``: through Prefect, or directly."""
@@ -364,7 +410,7 @@ def _orchestrator(
         if direct:
             with _prefect_for_secrets(project, environment, pipelines[0], output, keyring=True, others=pipelines):
                 yield lambda name, began, parameters: execute(
-                    Request(project, environment, name, began, parameters, key_version),
+                    Request(project, environment, name, began, parameters, key_version, approved),
                     on_progress=on_progress(name),
                     session=session,
                 )
@@ -377,7 +423,7 @@ def _orchestrator(
             import_engines()
             _wait(server, output)
             yield lambda name, began, parameters: run_with_prefect(
-                Request(project, environment, name, began, parameters, key_version),
+                Request(project, environment, name, began, parameters, key_version, approved),
                 on_progress=on_progress(name),
                 session=session,
             )

@@ -104,15 +104,33 @@ class Output:
                         for before, after in zip(shown.before, shown.after, strict=True)
                     ],
                     "held": shown.held,
+                    "values": "shapes" if shown.disclosure is None else "originals",
+                    "disclosure": shown.disclosure,
                 }
             )
             return
         for before, after in zip(shown.before, shown.after, strict=True):
-            rows = [("column", "before (shape)", "after", "treatment")]
+            rows = [("column", "before (shape)" if shown.disclosure is None else "before", "after", "treatment")]
             rows += zip(shown.columns, before, after, shown.treatments, strict=True)
             print("\n".join(aligned(rows)) + "\n")
+        if shown.disclosure:
+            self.say(f"originals were shown: recorded as {shown.disclosure}; veil runs disclosures lists them")
         if shown.held:
             print(f"{shown.held} of the first rows cannot be read and are not shown")
+
+    def disclosures(self, found: Sequence[Mapping[str, Any]]) -> None:
+        if self.as_json:
+            self.document({"schema": "veilflow/disclosures/1", "disclosures": list(found)})
+            return
+        if not found:
+            print("nobody was shown original values")
+            return
+        rows = [("time", "who", "pipeline", "policy", "rows", "columns")]
+        for one in found:
+            rows.append(
+                (one["time"], one["who"], one["pipeline"], one["policy"], str(one["rows"]), ", ".join(one["columns"]))
+            )
+        print("\n".join(aligned(rows)))
 
     def anonymized(self, source: Path, out: Path, done: Anonymized) -> None:
         if self.as_json:

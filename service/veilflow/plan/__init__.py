@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
@@ -35,6 +33,7 @@ from veilflow.model import (
 from veilflow.plan.inheritance import weaker_than_parents
 from veilflow.plan.linting import Elsewhere, findings, refusals
 from veilflow.plan.matching import Labels, choice, closed_rules, plain_parameters, steps_of, undecidable
+from veilflow.plan.meaning import dated, digest, meaning_of, parts_of, policy_meaning
 from veilflow.policies import Match, Unlisted
 from veilflow.policies.lint import Finding
 from veilflow.treatments import TREATMENTS, every_step, key_uses, make_step, type_name
@@ -104,6 +103,7 @@ def decide(
     if target.connection is not None and (names is None or target.connection not in names.connections):
         errors.append(_unknown_connection(target.connection, names, target.place))
     errors += _merge_key(target, columns)
+    meaning = meaning_of(pipeline, policy, columns, checks, filters) | dated(columns, as_of)
     plan = Plan(
         pipeline=pipeline.name,
         environment=environment,
@@ -111,7 +111,7 @@ def decide(
         purpose=policy.facts.get("purpose"),
         facts=policy.facts,
         policy=policy.name,
-        policy_hash=_hash(_policy_meaning(policy)),
+        policy_hash=digest(policy_meaning(policy)),
         columns=columns,
         checks=checks,
         filters=filters,
@@ -124,7 +124,9 @@ def decide(
         chunk_rows=pipeline.chunk_rows,
         allow_empty=pipeline.allow_empty,
         unlisted_columns=policy.unlisted_columns,
-        plan_hash=_hash(_meaning(pipeline, policy, columns, checks, filters) | _dated(columns, as_of)),
+        plan_hash=digest(meaning),
+        parts=parts_of(meaning, columns, target, names),
+        show_values=policy.show_values,
     )
     found = findings(policy, columns, pipeline.labels, as_of, lengths or {}, elsewhere or {})
     return Decision(plan, _each_once([*errors, *refusals(found)]), found)
@@ -360,71 +362,7 @@ def _unknown_connection(name: str, names: NamesConfig | None, place: Place | Non
     )
 
 
-# --- hashes and the document -------------------------------------------------------------
-
-
-def _hash(meaning: Any) -> str:
-    canonical = json.dumps(meaning, sort_keys=True, separators=(",", ":"), default=str)
-    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _policy_meaning(policy: PolicyConfig) -> dict[str, Any]:
-    return {
-        **{
-            kind: {
-                name: [rule.classification, rule.treatments, rule.key_domain, rule.reason, rule.unsafe_weaken]
-                for name, rule in rules.items()
-            }
-            for kind, rules in (
-                ("columns", policy.columns),
-                ("globs", policy.globs),
-                ("tags", policy.tags),
-                ("classes", policy.classes),
-            )
-        },
-        "unlisted": policy.unlisted_columns,
-        "unsafe_keep": dict(policy.unsafe_keep),
-        "facts": dict(policy.facts),
-    }
-
-
-def _meaning(
-    pipeline: PipelineConfig, policy: PolicyConfig, columns: tuple[ColumnPlan, ...],
-    checks: tuple[CheckPlan, ...], filters: tuple[FilterPlan, ...],
-) -> dict[str, Any]:  # fmt: skip
-    """What the plan hash covers: everything that changes a run's outcome, and no place, comment or key version."""
-    source, target = pipeline.source, pipeline.target
-    return {
-        "source": [source.kind, source.shown, source.trim, source.null_values, source.on_bad_row, source.delimiter, source.quote, source.encoding],
-        "columns": [[*_column_meaning(column), column.key_domain, column.outcome] for column in columns],
-        "policy": _policy_meaning(policy),
-        "checks": [_check_meaning(check) for check in checks],
-        "filters": [[rule.column, rule.op, rule.value] for rule in filters],
-        "target": [target.kind, target.shown, target.connection, target.table, target.mode, *_merging(target)],
-        "limits": [str(pipeline.max_quarantined), pipeline.timeout_seconds, pipeline.chunk_rows, pipeline.allow_empty],
-    }  # fmt: skip
-
-
-def _merging(target: TargetConfig) -> list[Any]:
-    return [target.key, target.delete] if target.mode == "merge" else []
-
-
-def _dated(columns: tuple[ColumnPlan, ...], as_of: date) -> dict[str, Any]:
-    """The plan's date, where a treatment depends on it: a plan of ages is another one tomorrow."""
-    steps = every_step(step for column in columns for step in column.steps)
-    return {"as_of": str(as_of)} if any(TREATMENTS[step.treatment].dated for step in steps) else {}
-
-
-def _check_meaning(check: CheckPlan) -> list[Any]:
-    meaning: list[Any] = [check.type, check.columns, dict(check.arguments), check.mostly]
-    if check.on_fail != "quarantine" or check.condition is not None:
-        meaning += [check.on_fail, None if check.condition is None else asdict(check.condition)]
-    return meaning
-
-
-def _column_meaning(column: ColumnPlan) -> list[Any]:
-    steps = [[step.treatment, plain_parameters(step)] for step in column.steps]
-    return [column.name, column.type.name, str(column.type.arrow), column.type.format, str(column.output), steps]
+# --- the document ------------------------------------------------------------------------
 
 
 def document(decision: Decision) -> dict[str, Any]:
@@ -434,10 +372,12 @@ def document(decision: Decision) -> dict[str, Any]:
     return {
         "schema": "veilflow/plan/1",
         "pipeline": plan.pipeline,
+        "environment": plan.environment,
         "plan_hash": plan.plan_hash,
+        "parts": dict(plan.parts),
         "policy": plan.policy,
         "policy_hash": plan.policy_hash,
-        **_dated(plan.columns, plan.as_of),
+        **dated(plan.columns, plan.as_of),
         "facts": dict(plan.facts),
         "would_exit": next((status for status in WORST_FIRST if status in statuses), 0),
         "publish": plan.target.publish,

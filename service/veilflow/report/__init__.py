@@ -26,6 +26,7 @@ def report_document(run: Mapping[str, Any], plan: Mapping[str, Any] | None) -> d
         "verdict": _VERDICTS[run["status"]],
         "balanced": counts["read"] == counts["loaded"] + counts["quarantined"] + counts["filtered"],
         "run": dict(run),
+        "facts": dict((plan or {}).get("facts", {})),
         "columns": [
             {**column, "key_version": run["key_versions"].get(column["key_domain"])}
             for column in sorted((plan or {}).get("columns", []), key=_undecided_first)

@@ -27,6 +27,7 @@ from veilflow.model import (
     Target,
 )
 from veilflow.plan import document as plan_document
+from veilflow.plan.approval import Approved, refuse_moved
 from veilflow.quarantine import Quarantine
 from veilflow.run.chunk import Work, process
 from veilflow.run.prepare import Loaded, Opened, Prepared, load, open_parts, resolve
@@ -76,6 +77,8 @@ class Request:
     began: float | None = field(default=None, compare=False)
     parameters: Mapping[str, Any] = field(default_factory=dict, compare=False)
     key_version: int | None = None
+    #: What ``veil plan --out`` wrote: the run is this plan, or nothing.
+    approved: Approved | None = field(default=None, compare=False)
 
 
 def execute(
@@ -200,6 +203,8 @@ class _Run:
         self.prepared = resolve(loaded, schema, self.session)
         self.prepared.raise_errors()
         self.opened = open_parts(self.prepared, self.run_id, self.session, self.request.key_version)
+        if self.request.approved is not None:
+            refuse_moved(self.request.approved, self.plan, self.opened.key_versions)
 
     def _stage(self) -> None:
         opened, plan = self._opened, self.plan

@@ -41,7 +41,7 @@ from veilflow.run.result import counts_of, quarantine_of
 from veilflow.run.stage import stage
 from veilflow.run.verify import verify
 from veilflow.sources import frame_source, kind_of, open_source
-from veilflow.state import new_run_id, today, utc_now
+from veilflow.state import State, new_run_id, today, utc_now
 from veilflow.targets import open_target
 from veilflow.targets.memory import MemoryTarget
 
@@ -203,13 +203,16 @@ def _pipeline(source: SourceConfig, policy: PolicyConfig, out: Path | None) -> P
 
 @dataclass(frozen=True)
 class Preview:
-    """A few rows before (as shapes) and after, by column; ``held`` rows were left out as unusable."""
+    """A few rows before (as shapes unless originals were asked for) and after, by column; ``held`` rows were left out as
+    unusable."""
 
     columns: tuple[str, ...]
     treatments: tuple[str, ...]
     before: tuple[tuple[str, ...], ...]
     after: tuple[tuple[str, ...], ...]
     held: int
+    #: The record of originals having been shown; None where they are shapes.
+    disclosure: str | None = None
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -222,26 +225,31 @@ class Preview:
         return f"<table>{row(self.columns, 'th')}{row(self.treatments, 'th')}{body}</table>"
 
 
-def preview(prepared: Prepared, rows: int) -> Preview:
-    """The first ``rows`` rows of a pipeline's source, treated under a key of this call. Originals appear only as
-    shapes: letters as ``a`` or ``A``, digits as ``9``."""
+def preview(prepared: Prepared, rows: int, show_values: bool = False) -> Preview:
+    """The first ``rows`` rows of a pipeline's source, treated under a key of this call.
+
+    Originals appear only as shapes, letters as ``a`` or ``A``, digits as ``9``, unless ``show_values`` asks for them:
+    then a record of it is durable before the first one is read. VEIL320 where the policy refuses that.
+    """
     prepared.raise_errors()
+    disclosure = _disclose(prepared, rows) if show_values else None
     plan = replace(prepared.decision.plan, checks=(), on_bad_row="quarantine", filters=())
     work = work_for(plan, KeyRing.parse(KeyRing.generate(utc_now())), prepared.pipeline.source.shown, new_run_id())
     first = next(iter(prepared.source.slices(plan.source_columns, max(rows, 1))), None)
     names = tuple(column.name for column in plan.columns)
     if first is None:
-        return Preview(names, tuple(column.treatment for column in plan.columns), (), (), 0)
+        return Preview(names, tuple(column.treatment for column in plan.columns), (), (), 0, disclosure)
     chunk = first.read()
     treated = process(chunk, work)
     held = {row.row for row in treated.quarantined}
     usable = [row for row in range(chunk.raw.num_rows) if row not in held]
     raw = chunk.raw.take(pa.array(usable, pa.int64()))
     after = treated.rows
+    told = _shown if show_values else shape
     return Preview(
         columns=names,
         treatments=tuple(column.treatment for column in plan.columns),
-        before=tuple(tuple(shape(raw.column(name)[index].as_py()) for name in names) for index in range(raw.num_rows)),
+        before=tuple(tuple(told(raw.column(name)[index].as_py()) for name in names) for index in range(raw.num_rows)),
         after=tuple(
             tuple(
                 _shown(after.column(name)[index].as_py()) if name in after.column_names else "(dropped)"
@@ -250,6 +258,18 @@ def preview(prepared: Prepared, rows: int) -> Preview:
             for index in range(after.num_rows)
         ),
         held=len(treated.quarantined),
+        disclosure=disclosure,
+    )
+
+
+def _disclose(prepared: Prepared, rows: int) -> str:
+    plan = prepared.decision.plan
+    if not plan.show_values:
+        raise VeilError(
+            "VEIL320", f"the policy {plan.policy} does not let originals be shown", "leave --show-values out: shapes are shown"
+        )  # fmt: skip
+    return State(prepared.project).record_disclosure(
+        plan.pipeline, plan.policy, [column.name for column in plan.columns], rows
     )
 
 

@@ -155,6 +155,13 @@ def open_parts(prepared: Prepared, run_id: str, session: Session, key_version: i
     )
 
 
+def planned_key_versions(prepared: Prepared, session: Session) -> dict[str, int]:
+    """The key version of each key domain, as a run would use it now: opens the key ring, and derives nothing."""
+    domains = {column.key_domain for column in prepared.decision.plan.columns if key_uses(column.steps)}
+    ring = open_ring(session, prepared.names, prepared.decision.plan.keyring)
+    return dict.fromkeys(sorted(filter(None, domains)), ring.active)
+
+
 def work_for(plan: Plan, ring: KeyRing, source: str, run_id: str) -> Work:
     """The plan with its derived keys: the same for runs, previews and on-demand anonymisation."""
     keys: dict[str, dict[str, DerivedKey]] = {}

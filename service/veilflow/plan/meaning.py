@@ -1,0 +1,93 @@
+"""What a plan means, as plain data to be hashed: no place, no comment, no key version."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+from veilflow.config import NamesConfig, PipelineConfig, PolicyConfig
+from veilflow.model import CheckPlan, ColumnPlan, FilterPlan, TargetConfig
+from veilflow.plan.matching import plain_parameters
+from veilflow.treatments import TREATMENTS, every_step
+
+
+def digest(meaning: Any) -> str:
+    """The SHA-256 of plain data, whatever the order of its keys."""
+    canonical = json.dumps(meaning, sort_keys=True, separators=(",", ":"), default=str)
+    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def policy_meaning(policy: PolicyConfig) -> dict[str, Any]:
+    """What a policy says: its rules, and no place or comment."""
+    return {
+        **{
+            kind: {
+                name: [rule.classification, rule.treatments, rule.key_domain, rule.reason, rule.unsafe_weaken]
+                for name, rule in rules.items()
+            }
+            for kind, rules in (
+                ("columns", policy.columns),
+                ("globs", policy.globs),
+                ("tags", policy.tags),
+                ("classes", policy.classes),
+            )
+        },
+        "unlisted": policy.unlisted_columns,
+        "unsafe_keep": dict(policy.unsafe_keep),
+        "facts": dict(policy.facts),
+        "show_values": policy.show_values,
+    }
+
+
+def meaning_of(
+    pipeline: PipelineConfig, policy: PolicyConfig, columns: tuple[ColumnPlan, ...],
+    checks: tuple[CheckPlan, ...], filters: tuple[FilterPlan, ...],
+) -> dict[str, Any]:  # fmt: skip
+    """What the plan hash covers: everything that changes a run's outcome, and no place, comment or key version."""
+    source, target = pipeline.source, pipeline.target
+    return {
+        "source": [source.kind, source.shown, source.trim, source.null_values, source.on_bad_row, source.delimiter, source.quote, source.encoding],
+        "columns": [[*_column_meaning(column), column.key_domain, column.outcome] for column in columns],
+        "policy": policy_meaning(policy),
+        "checks": [_check_meaning(check) for check in checks],
+        "filters": [[rule.column, rule.op, rule.value] for rule in filters],
+        "target": [target.kind, target.shown, target.connection, target.table, target.mode, *_merging(target)],
+        "limits": [str(pipeline.max_quarantined), pipeline.timeout_seconds, pipeline.chunk_rows, pipeline.allow_empty],
+    }  # fmt: skip
+
+
+def _merging(target: TargetConfig) -> list[Any]:
+    return [target.key, target.delete] if target.mode == "merge" else []
+
+
+def parts_of(
+    meaning: Mapping[str, Any], columns: tuple[ColumnPlan, ...], target: TargetConfig, names: NamesConfig | None
+) -> dict[str, str]:
+    """The plan hash taken apart, so that a plan file can say what moved. The address of a connection is part of it."""
+    schema = [[column.name, column.type.name, str(column.type.arrow), column.type.format] for column in columns]
+    connection = names.connections.get(target.connection or "") if names else None
+    parts = dict(meaning) | {"schema": schema, "suite": meaning["checks"]}
+    parts["target"] = [*meaning["target"], connection.url if connection else None]
+    return {name: digest(value) for name, value in parts.items() if name != "checks"}
+
+
+def dated(columns: tuple[ColumnPlan, ...], as_of: date) -> dict[str, Any]:
+    """The plan's date, where a treatment depends on it: a plan of ages is another one tomorrow."""
+    steps = every_step(step for column in columns for step in column.steps)
+    return {"as_of": str(as_of)} if any(TREATMENTS[step.treatment].dated for step in steps) else {}
+
+
+def _check_meaning(check: CheckPlan) -> list[Any]:
+    meaning: list[Any] = [check.type, check.columns, dict(check.arguments), check.mostly]
+    if check.on_fail != "quarantine" or check.condition is not None:
+        meaning += [check.on_fail, None if check.condition is None else asdict(check.condition)]
+    return meaning
+
+
+def _column_meaning(column: ColumnPlan) -> list[Any]:
+    steps = [[step.treatment, plain_parameters(step)] for step in column.steps]
+    return [column.name, column.type.name, str(column.type.arrow), column.type.format, str(column.output), steps]
