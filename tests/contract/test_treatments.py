@@ -68,6 +68,7 @@ PARAMETERS: dict[str, list[dict[str, Any]]] = {
         {"table": TABLE, "level": "region", "missing": "redact"},
         {"table": TABLE, "level": 1, "missing": "quarantine"},
     ],
+    "redact_text": [{}, {"find": ["phone", "card"], "with": "*"}],
     "when": [
         {"column": "country", "in": ["DE", "FR"], "then": "null", "otherwise": "null"},
         {"column": "country", "not_in": ["DE"], "then": {"mask": {"keep_first": 1}}, "otherwise": ["redact"]},
@@ -390,6 +391,7 @@ def test_another_key_gives_another_token() -> None:
         ("postcode", {"keep": 6}), ("zip3", {"census": 1890}), ("zip3", {"also": ["3a6"]}), ("zip3", {"also": "036"}),
         ("grid", {"axis": "altitude", "degrees": 1}), ("grid", {"axis": "latitude"}), ("grid", {"axis": "latitude", "degrees": 0}),
         ("grid", {"axis": "longitude", "kilometres": 5}), ("grid", {"axis": "latitude", "kilometres": 5, "latitude": "c"}),
+        ("redact_text", {"find": []}), ("redact_text", {"find": "email"}), ("redact_text", {"find": ["name"]}),
         ("hierarchy", {"table": "h.csv", "level": 1}), ("hierarchy", {"table": TABLE, "level": 2}),
         ("hierarchy", {"table": TABLE, "level": "value"}), ("hierarchy", {"table": TABLE, "level": 1, "missing": "keep"}),
     ],

@@ -17,6 +17,7 @@ from veilflow.model import Step
 from veilflow.treatments.ages import AGE, AGE_BAND
 from veilflow.treatments.contact import MASK_EMAIL, MASK_PHONE
 from veilflow.treatments.ff1 import FF1_TREATMENT
+from veilflow.treatments.free_text import REDACT_TEXT
 from veilflow.treatments.generalise import GENERALISE
 from veilflow.treatments.hierarchy import HIERARCHY
 from veilflow.treatments.id_numbers import MASK_CARD, MASK_CHINESE_ID
@@ -81,6 +82,7 @@ TREATMENTS: dict[str, Treatment] = {
     "zip3": ZIP3,
     "grid": GRID,
     "hierarchy": HIERARCHY,
+    "redact_text": REDACT_TEXT,
     "when": WHEN,
     "structured": STRUCTURED,
 }
