@@ -436,3 +436,19 @@ def test_a_merge_is_another_plan_with_another_key(tmp_path: Path) -> None:
     merges = ["mode: merge, key: [id]", "mode: merge, key: [id, city]", "mode: merge, key: [id], delete: true"]
     plans = [planned(tmp_path, pipeline=PIPELINE.replace("table: p}", f"table: p, {merge}}}")) for merge in merges]
     assert len({decision.plan.plan_hash for decision in plans}) == 3
+
+
+@pytest.mark.parametrize(
+    ("treatment", "problems"),
+    [
+        ("token", []), ("{token: {form: uuid}}", []), ("{token: {bits: 64}}", ["VEIL318"]),
+        ("{ff1: {alphabet: letters}}", []), ("{ff1: {alphabet: letters, tweak: city}}", ["VEIL318"]), ("siv", []), ("siv_per_row", ["VEIL318"]),
+    ],
+)  # fmt: skip
+def test_parameters_decide_whether_a_treatment_makes_a_merge_key(
+    tmp_path: Path, treatment: str, problems: list[str]
+) -> None:
+    """A token of few bits may meet another one, and so may FF1 under different tweaks; what differs by row finds none."""
+    pipeline = PIPELINE.replace("table: p}", "table: p, mode: merge, key: [name]}")
+    policy = RULES.replace("{mask: {keep_first: 1}}", treatment)
+    assert codes(planned(tmp_path, policy, pipeline=pipeline)) == problems

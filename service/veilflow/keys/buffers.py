@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,31 @@ def split_first(values: pa.Array, count: int) -> tuple[Bytes, pa.Array]:
     rest = np.ones(len(data), bool)
     rest[places.reshape(-1)] = False
     return data[places], binary_array(data[rest], starts.astype(np.int64) - np.arange(len(starts)) * count)
+
+
+def blocks_of(count: int, rows: int) -> list[slice]:
+    """Even slices of about so many rows each."""
+    parts = max(1, round(count / rows))
+    ends = [count * part // parts for part in range(parts + 1)]
+    return [slice(first, last) for first, last in zip(ends, ends[1:], strict=False)]
+
+
+def in_blocks(values: pa.Array, rows: int, treat: Callable[[pa.Array, slice], pa.Array]) -> pa.Array:
+    """``treat`` on about so many values at a time, with their slice: what it needs in between stays small."""
+    blocks = blocks_of(len(values), rows)
+    made = (treat(values.slice(own.start, own.stop - own.start), own) for own in blocks)
+    if len(blocks) == 1:
+        return next(made)
+    first = next(made)
+    if not (pa.types.is_string(first.type) or pa.types.is_binary(first.type)) or first.null_count:
+        return pa.concat_arrays([first, *made])
+    # One buffer that grows, where joined arrays would stand beside their parts.
+    whole, ends = bytearray(), [np.zeros(1, np.int64)]
+    for part in chain([first], made):
+        data, starts = contents(part)
+        ends.append(len(whole) + starts[1:].astype(np.int64))
+        whole += data.data
+    return binary_array(whole, np.concatenate(ends)).view(first.type)
 
 
 def skip_nulls(values: pa.Array, treat: Callable[[pa.Array], pa.Array]) -> pa.Array:

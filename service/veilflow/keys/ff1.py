@@ -40,6 +40,7 @@ class FF1:
             raise ValueError(f"FF1 is not defined on fewer than {_LEAST_DOMAIN} values")
         self._key, self.radix, self._minimum = key, radix, minimum_domain
         self.shortest = shortest_length(radix, minimum_domain)
+        self._prepared: dict[tuple[int, bytes], tuple[_Rounds, Numerals]] = {}
 
     def encrypt(self, numerals: Numerals, tweak: bytes | pa.Array = b"") -> Numerals:
         """Rows of numerals, all of one length, to rows of the same shape. ``tweak`` for all, or a binary array with
@@ -67,17 +68,26 @@ class FF1:
         if rows and not 0 <= int(numerals.min()) <= int(numerals.max()) < self.radix:
             raise ValueError("a numeral outside the radix")
         numerals = numerals.astype(numeral_type(self.radix), copy=False)
-        size = half_bytes(self.radix, length - length // 2)
         if self.radix ** (length - length // 2) >= _WIDE:
             return self._one_by_one(numerals, tweak, inverse=inverse)
-        states = _tweak_states(self._key, self.radix, length, size, tweak)
-        rounds = _Rounds(self._key, self.radix, length, size)
+        rounds, states = self._prepare(length, tweak)
         found = np.empty(numerals.shape, numeral_type(self.radix))
         for start in range(0, rows, _BLOCK):
             block = slice(start, start + _BLOCK)
             own = states if len(states) == 1 else states[block]
             found[block] = rounds.run(numerals[block], own, inverse=inverse)
         return found
+
+    def _prepare(self, length: int, tweak: bytes | pa.Array) -> tuple[_Rounds, Numerals]:
+        """The rounds for one length, and where they start from; kept for a tweak that is the same for all."""
+        size = half_bytes(self.radix, length - length // 2)
+        if not isinstance(tweak, bytes):
+            states = _tweak_states(self._key, self.radix, length, size, tweak)
+            return _Rounds(self._key, self.radix, length, size), states
+        if (length, tweak) not in self._prepared:
+            states = _tweak_states(self._key, self.radix, length, size, pa.array([tweak], pa.binary()))
+            self._prepared[length, tweak] = _Rounds(self._key, self.radix, length, size), states
+        return self._prepared[length, tweak]
 
     def _one_by_one(self, numerals: Numerals, tweak: bytes | pa.Array, *, inverse: bool) -> Numerals:
         tweaks = [tweak] * len(numerals) if isinstance(tweak, bytes) else tweak.to_pylist()
@@ -233,10 +243,9 @@ def _wide_codec(radix: int) -> _Codec:
 # --- tweaks ------------------------------------------------------------------------------------
 
 
-def _tweak_states(key: bytes, radix: int, length: int, size: int, tweak: bytes | pa.Array) -> Numerals:
+def _tweak_states(key: bytes, radix: int, length: int, size: int, tweaks: pa.Array) -> Numerals:
     """What the last block of Q is added to: PRF's chaining value over P and the tweak's whole blocks, with the tweak's
-    rest. Two words a row; one row where the tweak is the same for all."""
-    tweaks = pa.array([tweak], pa.binary()) if isinstance(tweak, bytes) else tweak
+    rest. Two words a row."""
 
     def group(rows: Numerals, _indices: Numerals) -> Numerals:
         count, long = rows.shape

@@ -14,6 +14,9 @@ from veilflow.keys.words import Words
 
 _PROBES = ("", "a", "4111 1111 1111 1111", "Zoë", "王小明", "\0", "x" * 200, "🙂" * 40)
 
+#: Rows whose hashes are held as text at a time.
+_BLOCK = 4_096
+
 
 def hmac_hex(values: pa.Array, key: bytes) -> pa.Array:
     """64 lower-case hex characters a value, null for null. ``values`` is a string array.
@@ -25,11 +28,15 @@ def hmac_hex(values: pa.Array, key: bytes) -> pa.Array:
     return text_hmac_hex(values, key.hex())
 
 
-def hmac_words(values: pa.Array, key: bytes) -> Words:
-    """The same HMAC as four numbers of 64 bits a row: uniform, and told by key and value alone. No nulls."""
-    text, _starts = contents(hmac_hex(values, key))
-    words = np.frombuffer(binascii.unhexlify(text.tobytes()), ">u8").astype(np.uint64)
-    return words.reshape(len(values), 4)
+def hmac_words(values: pa.Array, key: bytes, count: int = 4) -> Words:
+    """The first ``count`` numbers of 64 bits of the same HMAC, a row each: uniform, and told by key and value alone.
+    No nulls."""
+    found = np.empty((len(values), count), np.uint64)
+    for start in range(0, len(values), _BLOCK):
+        text, _starts = contents(hmac_hex(values.slice(start, _BLOCK), key))
+        words = np.frombuffer(binascii.unhexlify(text.tobytes()), ">u8").reshape(-1, 4)
+        found[start : start + _BLOCK] = words[:, :count]
+    return found
 
 
 def text_hmac_hex(values: pa.Array, text_key: str) -> pa.Array:

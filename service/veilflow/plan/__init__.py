@@ -36,7 +36,7 @@ from veilflow.plan.matching import Labels, choice, closed_rules, plain_parameter
 from veilflow.plan.meaning import dated, digest, meaning_of, parts_of, policy_meaning
 from veilflow.policies import Match, Unlisted
 from veilflow.policies.lint import Finding
-from veilflow.treatments import TREATMENTS, every_step, key_uses, make_step, type_name
+from veilflow.treatments import TREATMENTS, every_step, key_uses, make_step, makes_a_key, type_name
 
 
 @dataclass(frozen=True)
@@ -345,12 +345,12 @@ def _merge_key(target: TargetConfig, columns: tuple[ColumnPlan, ...]) -> list[Ve
         if name not in loaded:
             _present(name, list(loaded), "target: key names the column", target.place, errors)
             continue
-        steps = [step.treatment for step in loaded[name].steps]
-        unsafe = [step for step in steps if not TREATMENTS[step].traits.unique_safe]
+        steps = loaded[name].steps
+        unsafe = [step.treatment for step in steps if not makes_a_key(TREATMENTS[step.treatment], step.parameters)]
         if unsafe:
             errors.append(
-                VeilError("VEIL318", f'the treatment {unsafe[0]} of the merge key "{name}" can give two rows the same value',
-                          "use token or keep for a key, or name another column", target.place)
+                VeilError("VEIL318", f'the treatment {unsafe[0]} of the merge key "{name}" is no key: it can give two rows the same value, or one value two',
+                          "use token (of 128 bits), pseudonym or keep for a key, or name another column", target.place)
             )  # fmt: skip
     return errors
 

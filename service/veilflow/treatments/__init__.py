@@ -21,7 +21,7 @@ from veilflow.treatments.free_text import REDACT_TEXT
 from veilflow.treatments.generalise import GENERALISE
 from veilflow.treatments.hierarchy import HIERARCHY
 from veilflow.treatments.id_numbers import MASK_CARD, MASK_CHINESE_ID
-from veilflow.treatments.interface import Context, Make, Traits, Treatment, Unfit, type_name
+from veilflow.treatments.interface import Context, Make, Traits, Treatment, Unfit, makes_a_key, type_name
 from veilflow.treatments.mask import KEEP_PREFIX, MASK
 from veilflow.treatments.names import MASK_CHINESE_NAME, MASK_NAME
 from veilflow.treatments.network import MASK_IP, URL_HOST
@@ -43,6 +43,7 @@ __all__ = [
     "Treatment",
     "Unfit",
     "every_step",
+    "makes_a_key",
     "key_uses",
     "make_step",
     "parameter_name",

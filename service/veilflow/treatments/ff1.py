@@ -11,12 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from veilflow.keys import FF1, Alphabet, Spelling, contents, once_per_value, skip_nulls, token_bytes
-from veilflow.keys.buffers import Bytes, by_length
+from veilflow.keys.buffers import Bytes, blocks_of, by_length, in_blocks
 from veilflow.treatments.alphabets import alphabet_of, characters_of
 from veilflow.treatments.interface import (
     TEXT_ONLY,
     Context,
-    Rows,
     Traits,
     Treatment,
     Unfit,
@@ -28,6 +27,9 @@ from veilflow.treatments.interface import (
 from veilflow.treatments.token import DEFAULT_FORM, TOKENISED, tokens
 
 _SEPARATORS = " -./()+"
+#: Values at a time, so that what lies between takes little memory.
+_ROWS = 12_288
+_UNFIT_ROWS = 4_096
 _Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
@@ -99,14 +101,17 @@ def _fit(spelling: Spelling, parameters: Ff1) -> _Fit:
 
 def _unfit(values: pa.Array, parameters: Ff1, _context: Context) -> tuple[Unfit, ...]:
     there = np.flatnonzero(values.is_valid().to_numpy(zero_copy_only=False))
-    fit = _fit(parameters.letters.split(values.drop_null()), parameters)
+    given = values.drop_null()
+    fits = [_fit(parameters.letters.split(given[own]), parameters) for own in blocks_of(len(given), _UNFIT_ROWS)]
+    foreign = "has a character outside the alphabet" + (" or a wrong check digit" if parameters.luhn else "")
     found = []
-    for mask, then, reason in (
-        (fit.outside, parameters.outside, "has a character outside the alphabet or a wrong check digit" if parameters.luhn else "has a character outside the alphabet"),
-        (fit.too_small, parameters.too_small, "has fewer than 1,000,000 values of its form"),
-    ):  # fmt: skip
-        if then != "token" and mask.any():
-            found.append(Unfit(there[mask], reason, cast(Literal["refuse", "quarantine"], then)))
+    for masks, then, reason in (
+        ([fit.outside for fit in fits], parameters.outside, foreign),
+        ([fit.too_small for fit in fits], parameters.too_small, "has fewer than 1,000,000 values of its form"),
+    ):
+        rows = there[np.concatenate(masks)]
+        if then != "token" and len(rows):
+            found.append(Unfit(rows, reason, cast(Literal["refuse", "quarantine"], then)))
     return tuple(found)
 
 
@@ -122,58 +127,70 @@ def _open_ff1(values: pa.Array, parameters: Ff1, context: Context) -> pa.Array:
 def _column(values: pa.Array, parameters: Ff1, context: Context, *, inverse: bool) -> pa.Array:
     if parameters.tweak is None:
         return once_per_value(
-            values,
-            lambda own: skip_nulls(own, lambda there: _whole(there, b"", parameters, context, inverse=inverse)),
+            values, lambda own: skip_nulls(own, lambda there: _blocks(there, b"", parameters, context, inverse=inverse))
         )
     tweaks = pc.fill_null(token_bytes(context.columns[parameters.tweak]), "").cast(pa.binary())
     own = tweaks.filter(values.is_valid()) if values.null_count else tweaks
-    return skip_nulls(values, lambda there: _whole(there, own, parameters, context, inverse=inverse))
+    return skip_nulls(values, lambda there: _blocks(there, own, parameters, context, inverse=inverse))
 
 
-def _whole(values: pa.Array, tweak: bytes | pa.Array, parameters: Ff1, context: Context, *, inverse: bool) -> pa.Array:
+def _blocks(values: pa.Array, tweak: bytes | pa.Array, parameters: Ff1, context: Context, *, inverse: bool) -> pa.Array:
+    run = _Run(parameters, context, FF1(context.key("ff1").value, parameters.letters.radix), inverse)
+
+    def block(there: pa.Array, rows: slice) -> pa.Array:
+        return _whole(there, tweak if isinstance(tweak, bytes) else tweak.slice(rows.start, len(there)), run)
+
+    return in_blocks(values, _ROWS, block)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What is the same for every block of one call."""
+
+    parameters: Ff1
+    context: Context
+    cipher: FF1
+    inverse: bool
+
+
+def _whole(values: pa.Array, tweak: bytes | pa.Array, run: _Run) -> pa.Array:
     """A column without nulls: what fits through FF1, the rest as the parameters say."""
-    spelling = parameters.letters.split(values)
-    fit = _fit(spelling, parameters)
-    if inverse and "token" in _uses(parameters):
+    letters = run.parameters.letters
+    spelling = letters.split(values)
+    fit = _fit(spelling, run.parameters)
+    if run.inverse and "token" in _uses(run.parameters):
         fit.takes[pc.match_substring_regex(values, DEFAULT_FORM).to_numpy(zero_copy_only=False)] = False
     if fit.takes.all():
-        return _permuted(spelling, tweak, parameters, context, inverse=inverse)
-    takes = np.flatnonzero(fit.takes)
-    chosen = values.take(pa.array(takes))
+        return _permuted(spelling, tweak, run)
+    takes, rest = np.flatnonzero(fit.takes), np.flatnonzero(~fit.takes)
     own = tweak if isinstance(tweak, bytes) else tweak.take(pa.array(takes))
-    parts = [_permuted(parameters.letters.split(chosen), own, parameters, context, inverse=inverse)]
-    rest = np.flatnonzero(~fit.takes)
-    parts.append(_fallback(values, rest, fit, parameters, context, inverse=inverse))
+    chosen = _permuted(letters.split(values.take(pa.array(takes))), own, run)
     back = np.empty(len(values), np.int64)
     back[np.concatenate([takes, rest])] = np.arange(len(values))
-    return pa.concat_arrays(parts).take(pa.array(back))
+    return pa.concat_arrays([chosen, _fallback(values.take(pa.array(rest)), fit, run)]).take(pa.array(back))
 
 
-def _fallback(values: pa.Array, rest: Rows, fit: _Fit, parameters: Ff1, context: Context, *, inverse: bool) -> pa.Array:
-    """Tokens where the parameters say so; the empty string stays."""
-    others = values.take(pa.array(rest))
-    if inverse:
+def _fallback(others: pa.Array, fit: _Fit, run: _Run) -> pa.Array:
+    """Tokens where the parameters say so; the empty string stays, and so does what FF1 did not make."""
+    if run.inverse:
         return others
-    for mask, then in ((fit.outside, parameters.outside), (fit.too_small, parameters.too_small)):
+    for mask, then in ((fit.outside, run.parameters.outside), (fit.too_small, run.parameters.too_small)):
         if then != "token" and mask.any():
             raise ValueError("a value that FF1 does not take")
     given = pc.greater(pc.binary_length(others), 0)
     if not pc.any(given).as_py():
         return others
-    return pc.if_else(given, tokens(others, context.key("token")), others)
+    return pc.if_else(given, tokens(others, run.context.key("token")), others)
 
 
-def _permuted(
-    spelling: Spelling, tweak: bytes | pa.Array, parameters: Ff1, context: Context, *, inverse: bool
-) -> pa.Array:
-    cipher = FF1(context.key("ff1").value, parameters.letters.radix)
+def _permuted(spelling: Spelling, tweak: bytes | pa.Array, run: _Run) -> pa.Array:
     numerals = spelling.numerals
-    if parameters.luhn:
-        body = cipher.column(pc.binary_slice(numerals, 0, -1), tweak, inverse=inverse)
+    if run.parameters.luhn:
+        body = run.cipher.column(pc.binary_slice(numerals, 0, -1), tweak, inverse=run.inverse)
         numerals = by_length(body, lambda rows, _indices: np.concatenate([rows, _check_digits(rows)], axis=1))
     else:
-        numerals = cipher.column(numerals, tweak, inverse=inverse)
-    return parameters.letters.join(spelling, numerals)
+        numerals = run.cipher.column(numerals, tweak, inverse=run.inverse)
+    return run.parameters.letters.join(spelling, numerals)
 
 
 def _checks(numerals: pa.Array) -> _Mask:
@@ -218,4 +235,5 @@ FF1_TREATMENT = Treatment(
     unfit=_unfit,
     fits=_fits,
     inverse=_open_ff1,
+    keeps_apart=lambda parameters: parameters.tweak is None,
 )  # fmt: skip

@@ -94,6 +94,7 @@ class Treatment:
     for one, which ``steps`` then names. ``fits`` raises TypeError where a column that is read has a type that does not
     fit. ``dated`` says that the output depends on the plan's date. ``inverse`` is
     there where the key opens what ``apply`` made: the values or their text, ValueError for what it did not make.
+    ``keeps_apart`` tells where it depends on the parameters whether the output is ``unique_safe``.
     """
 
     name: str
@@ -111,6 +112,13 @@ class Treatment:
     fits: Callable[[Any, Mapping[str, pa.DataType]], None] | None = None
     dated: bool = False
     inverse: Callable[[pa.Array, Any, Context], pa.Array] | None = None
+    keeps_apart: Callable[[Any], bool] | None = None
+
+
+def makes_a_key(treatment: Treatment, parameters: Any) -> bool:
+    """Whether rows can be found again by the output: different values stay apart, and the same one comes out the same."""
+    apart = treatment.traits.unique_safe if treatment.keeps_apart is None else treatment.keeps_apart(parameters)
+    return apart and (treatment.traits.linkable or not treatment.uses(parameters))
 
 
 def always(*names: str) -> Callable[[Any], tuple[str, ...]]:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from veilflow.keys import hmac_words, token_bytes
+from veilflow.keys.buffers import in_blocks
 from veilflow.keys.words import Words
 from veilflow.treatments.interface import Context, Traits, Treatment, always, one_of, same_type, type_name
 from veilflow.treatments.token import TOKENISED
@@ -24,6 +25,8 @@ _Number = int | float | Decimal
 #: Steps of the grid that results lie on, for a scale: 2^-10 of it.
 _GRID_BITS = 10
 _SEPARATOR = "\x1f"
+#: Rows at a time, so that their seeds take little memory.
+_BLOCK = 4_096
 _EXACT = DecimalContext(prec=120)
 
 
@@ -68,7 +71,7 @@ def _output(kind: pa.DataType, parameters: Noise) -> pa.DataType:
 
 
 def draws(words: Words, parameters: Noise) -> _Floats:
-    """Noise from four uniform words a row: Laplace by inversion, Gaussian by Box and Muller's formula (1958)."""
+    """Noise from two uniform words a row: Laplace by inversion, Gaussian by Box and Muller's formula (1958)."""
     uniform = ((words[:, 0] >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
     if parameters.distribution == "laplace":
         sign = np.where(words[:, 1] >> np.uint64(63), 1.0, -1.0)
@@ -80,11 +83,18 @@ def draws(words: Words, parameters: Noise) -> _Floats:
 
 
 def _noise(values: pa.Array, parameters: Noise, context: Context) -> pa.Array:
+    def block(own: pa.Array, rows: slice) -> pa.Array:
+        return _block(own, parameters, context.take(np.arange(rows.start, rows.start + len(own))))
+
+    return in_blocks(values, _BLOCK, block)
+
+
+def _block(values: pa.Array, parameters: Noise, context: Context) -> pa.Array:
     there = np.flatnonzero(values.is_valid().to_numpy(zero_copy_only=False))
     own = values.take(pa.array(there))
     rows = _row_keys(parameters, context, there)
     seeds = pc.binary_join_element_wise(rows, _text(own), _SEPARATOR)
-    noise = draws(hmac_words(seeds, context.key("noise").value), parameters)
+    noise = draws(hmac_words(seeds, context.key("noise").value, 2), parameters)
     return _with_noise(own, noise, parameters).take(_places(values, there))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -10,13 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from veilflow.keys import MINIMUM_DOMAIN, Alphabet, Permutation, binary_array, contents, once_per_value, skip_nulls
-from veilflow.keys.buffers import by_length
+from veilflow.keys.buffers import by_length, in_blocks
 from veilflow.keys.numerals import numbers, numeral_type, strings
 from veilflow.keys.words import Words
 from veilflow.treatments.alphabets import alphabet_of, characters_of
 from veilflow.treatments.interface import Context, Traits, Treatment, Unfit, always, one_of, whole
 
 _MOST = 2**63
+#: Values at a time, so that what lies between takes little memory.
+_ROWS = 8_192
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,11 @@ def _pseudonym(values: pa.Array, parameters: Pseudonym, context: Context) -> pa.
             return _written(permutation.forward(_indices(there, parameters)), there.type, parameters)
         return _on_texts(there, parameters, permutation.forward)
 
-    return once_per_value(values, lambda own: skip_nulls(own, treat))
+    return once_per_value(values, lambda own: skip_nulls(own, lambda there: _in_blocks(there, treat)))
+
+
+def _in_blocks(values: pa.Array, treat: Callable[[pa.Array], pa.Array]) -> pa.Array:
+    return in_blocks(values, _ROWS, lambda own, _rows: treat(own))
 
 
 def _open_pseudonym(values: pa.Array, parameters: Pseudonym, context: Context) -> pa.Array:
@@ -135,7 +142,7 @@ def _open_pseudonym(values: pa.Array, parameters: Pseudonym, context: Context) -
         indices = _indices(there, parameters) if kind == there.type else _codes(there, parameters)
         return _numbers(permutation.backward(indices), kind, parameters.low)
 
-    return skip_nulls(values, treat)
+    return skip_nulls(values, lambda there: _in_blocks(there, treat))
 
 
 # --- numbers ---------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from veilflow.keys import hmac_words, token_bytes
+from veilflow.keys import hmac_words, once_per_value, token_bytes
 from veilflow.treatments.interface import (
     Context,
     Traits,
@@ -57,7 +57,7 @@ class ShiftDate:
 def days_of(subjects: pa.Array, key: bytes, parameters: ShiftDate) -> _Days:
     """The days of each subject: the first 64 bits of HMAC-SHA-256(key, subject) modulo the number of possible shifts,
     whose uneven part is below 2^-47."""
-    draws = hmac_words(subjects, key)[:, 0]
+    draws = hmac_words(subjects, key, 1)[:, 0]
     most = parameters.max_days
     if parameters.allow_zero:
         return (draws % np.uint64(2 * most + 1)).astype(np.int64) - most
@@ -66,16 +66,14 @@ def days_of(subjects: pa.Array, key: bytes, parameters: ShiftDate) -> _Days:
 
 
 def _shift(values: pa.Array, parameters: ShiftDate, context: Context) -> pa.Array:
+    key = context.key("shift").value
     # A row without a subject is null already, so any number does for it.
     subjects = pc.fill_null(token_bytes(context.columns[parameters.subject]), "")
-    encoded = subjects.dictionary_encode()
-    days = days_of(encoded.dictionary, context.key("shift").value, parameters)
-    moved = days[encoded.indices.to_numpy()] if len(values) else days
+    days = once_per_value(subjects, lambda own: pa.array(days_of(own, key, parameters), pa.int32()))
     if pa.types.is_timestamp(values.type):
-        whole_days = pa.array(moved * _PER_DAY[values.type.unit])
-        return pc.add_checked(values.cast(pa.int64()), whole_days).cast(values.type)
-    own = values.cast(pa.date32()).cast(pa.int32())
-    return pc.add_checked(own, pa.array(moved.astype(np.int32))).cast(pa.date32()).cast(values.type)
+        moved = pc.multiply(days.cast(pa.int64()), _PER_DAY[values.type.unit])
+        return pc.add_checked(values.cast(pa.int64()), moved).cast(values.type)
+    return pc.add_checked(values.cast(pa.date32()).cast(pa.int32()), days).cast(pa.date32()).cast(values.type)
 
 
 def _unfit(values: pa.Array, parameters: ShiftDate, context: Context) -> tuple[Unfit, ...]:

@@ -13,43 +13,55 @@ import pyarrow.compute as pc
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from veilflow.keys import binary_array, contents, once_per_value, open_sealed, seal, skip_nulls, token_bytes
-from veilflow.keys.buffers import Bytes, split_first
+from veilflow.keys.buffers import Bytes, in_blocks, split_first
 from veilflow.model import DerivedKey
 from veilflow.treatments.interface import Context, NoParameters, Rows, Traits, Treatment, always, text_type
 from veilflow.treatments.token import TOKENISED
 
 _NONCE = 16
+#: Values at a time, so that what lies between takes little memory.
+_ROWS = 4_096
 
 
 def _siv(values: pa.Array, _parameters: NoParameters, context: Context) -> pa.Array:
     key = context.key("siv")
-    return once_per_value(
-        values, lambda own: skip_nulls(own, lambda there: _encoded(seal(_plain(there), key.value), key))
-    )
+
+    def block(own: pa.Array, _rows: slice) -> pa.Array:
+        return _encoded(seal(_plain(own), key.value), key)
+
+    return once_per_value(values, lambda own: skip_nulls(own, lambda there: in_blocks(there, _ROWS, block)))
 
 
 def _open_siv(sealed: pa.Array, _parameters: NoParameters, context: Context) -> pa.Array:
     key = context.key("siv")
-    return skip_nulls(sealed, lambda there: _text(open_sealed(_decoded(there, key), key.value)))
+
+    def block(own: pa.Array, _rows: slice) -> pa.Array:
+        return _text(open_sealed(_decoded(own, key), key.value))
+
+    return skip_nulls(sealed, lambda there: in_blocks(there, _ROWS, block))
 
 
 def _siv_per_row(values: pa.Array, _parameters: NoParameters, context: Context) -> pa.Array:
     key = context.key("siv")
     if context.positions is None:
         raise ValueError("rows without positions")
-    there = values.is_valid().to_numpy(zero_copy_only=False)
-    nonces = _nonces(key.value, context.run_id, context.positions[there])
-    return skip_nulls(values, lambda own: _encoded(_beside(nonces, seal(_plain(own), key.value, [nonces])), key))
+    positions = context.positions[values.is_valid().to_numpy(zero_copy_only=False)]
+
+    def block(own: pa.Array, rows: slice) -> pa.Array:
+        nonces = _nonces(key.value, context.run_id, positions[rows])
+        return _encoded(_beside(nonces, seal(_plain(own), key.value, [nonces])), key)
+
+    return skip_nulls(values, lambda there: in_blocks(there, _ROWS, block))
 
 
 def _open_siv_per_row(sealed: pa.Array, _parameters: NoParameters, context: Context) -> pa.Array:
     key = context.key("siv")
 
-    def opened(there: pa.Array) -> pa.Array:
-        nonces, own = split_first(_decoded(there, key), _NONCE)
-        return _text(open_sealed(own, key.value, [nonces]))
+    def block(own: pa.Array, _rows: slice) -> pa.Array:
+        nonces, rest = split_first(_decoded(own, key), _NONCE)
+        return _text(open_sealed(rest, key.value, [nonces]))
 
-    return skip_nulls(sealed, opened)
+    return skip_nulls(sealed, lambda there: in_blocks(there, _ROWS, block))
 
 
 def _nonces(key: bytes, run_id: str, positions: Rows) -> Bytes:

@@ -84,4 +84,5 @@ TOKEN = Treatment(
     _token,
     Traits("v, the key version, a dot and hexadecimal characters, or a UUID", unique_safe=True, linkable=True),
     uses=always("token"),
+    keeps_apart=lambda parameters: parameters.bits >= 128,
 )
