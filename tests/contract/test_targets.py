@@ -104,7 +104,9 @@ def _plain(value: Any) -> Any:
 
 DATABASES = [
     "sqlite",
+    "duckdb",
     pytest.param("postgresql", marks=pytest.mark.live),
+    pytest.param("mariadb", marks=pytest.mark.live),
 ]
 
 
@@ -128,6 +130,8 @@ def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calla
     yield make
     for first, name in made:
         first.sql(f"drop database {name}")
+        if first.kind == "mariadb":  # its staging is one for the whole server
+            first.sql("drop database if exists veilflow_staging")
 
 
 @pytest.fixture(params=[*DATABASES, "csv", "jsonl", "parquet", "memory"])
@@ -256,7 +260,7 @@ def test_replacing_keeps_a_view_and_an_index(database: Store) -> None:
     database.sql('create index kept on "order" (n)')
     database.sql('create view shown as select n from "order"')
     how, _rows = database.run("01B", ROWS.slice(0, 2), versions={"select": 1})
-    assert how == ("rename" if database.kind == "mariadb" else "rewrite")
+    assert how == ("transaction" if database.kind == "duckdb" else "rewrite")
     assert database.sql("select count(*) from shown") == [(2,)]
     if database.kind != "duckdb":
         index = {
@@ -286,7 +290,8 @@ LATER = pa.table({"id": ["b", "c", "d"], "n": pa.array([20, None, 40], pa.int64(
 
 def test_merge_updates_and_inserts_by_key(database: Store) -> None:
     """Rows that are not in the source stay; a value that became null is null."""
-    assert database.run("01A", KEYED, mode="merge", key=("id",)) == ("swap", 3)
+    first = {"duckdb": "transaction", "mariadb": "rename"}.get(database.kind, "swap")
+    assert database.run("01A", KEYED, mode="merge", key=("id",)) == (first, 3)
     assert database.run("01B", LATER, mode="merge", key=("id",)) == ("transaction", 3)
     assert sorted(database.sql('select * from "order"')) == [("a", 1), ("b", 20), ("c", None), ("d", 40)]
     assert tables(database) == {"_veilflow", "order"}
@@ -355,6 +360,63 @@ def refused(code: str, call: Callable[[], object]) -> VeilError:
     assert caught.value.code == code, str(caught.value)
     assert caught.value.__context__ is None or caught.value.__suppress_context__
     return caught.value
+
+
+# --- MariaDB -----------------------------------------------------------------------------
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("renamed", [True, False])
+@pytest.mark.parametrize("completed_by", ["publication", "open"])
+def test_a_rename_that_lost_its_process_is_completed_or_undone(
+    make_store: Callable[[str], Store], monkeypatch: pytest.MonkeyPatch, renamed: bool, completed_by: str
+) -> None:
+    """The journal tells a later command whether the tables were exchanged: old or new, never a mixture."""
+    from veilflow.targets import mariadb
+
+    store = make_store("mariadb")
+    store.run("01A", KEYED)
+    run_statement = mariadb.run
+
+    def die(connection: Any, sql: str, values: Any = None) -> Any:
+        if sql.startswith("rename table"):
+            if renamed:
+                run_statement(connection, sql, values)
+            raise KeyboardInterrupt
+        return run_statement(connection, sql, values)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(mariadb, "run", die)
+        store.run("01B", LATER)
+    later = store.target(schema=KEYED.schema)
+    if completed_by == "open":
+        later.open("01C")
+    found = later.publication("01B")
+    assert (found is not None and found.rows == 3) == renamed
+    later.discard()
+    later.close()
+    assert sorted(store.sql("select id from `order`")) == [(c,) for c in ("bcd" if renamed else "abc")]
+    assert store.sql("select count(*) from _veilflow where kind = 'publishing'") == [(0,)]
+    if completed_by == "open":
+        assert tables(store) == {"_veilflow", "order"}
+
+
+@pytest.mark.live
+def test_mariadb_refuses_what_it_would_change_in_silence(make_store: Callable[[str], Store]) -> None:
+    """What strict mode only warns of is an error, with nothing kept; quotes and backslashes are text."""
+    store = make_store("mariadb")
+    awkward = pa.table({"t": ["\\", "it's", "\\'", "a\0b", "%s", "😀", "\\N", "NULL"], "b": [b"\x00'\xff"] * 8})
+    store.run("01A", awkward)
+    assert store.sql("select * from `order`") == list(zip(*awkward.to_pydict().values(), strict=True))
+    for value in (float("nan"), float("inf")):
+        refused("VEIL319", lambda value=value: store.run("01B", pa.table({"f": [value]}), table="floats"))
+    target = store.target("narrow", schema=pa.schema([("t", pa.string())]))
+    target.open("01D")
+    store.sql("alter table veilflow_staging.run_01d modify t varchar(2)")
+    with target.writer() as writer:
+        refused("VEIL319", lambda: writer.load(pa.table({"t": ["ok", "too long"]}), receipt(0, 2)))
+    assert target.staged_rows() == 0 and target.receipts() == {}
+    target.close()
 
 
 # --- SQLite ------------------------------------------------------------------------------

@@ -35,7 +35,8 @@ _SOURCE_ENDINGS = {
     ".json": "json",
     ".parquet": "parquet",
 }
-_TARGET_KINDS = ("sqlite", "postgresql", "csv", "jsonl", "parquet")
+_TARGET_KINDS = ("sqlite", "duckdb", "postgresql", "mariadb", "csv", "jsonl", "parquet")
+_SERVERS = ("postgresql", "mariadb")
 _TYPES = ("text", "integer", "decimal", "float", "boolean", "date", "timestamp", "json")
 _OPERATORS = ("==", "!=", "<", "<=", ">", ">=", "in", "not_in", "is_null", "not_null")
 _LONGEST_SECONDS = 366 * 24 * 3600
@@ -239,7 +240,7 @@ def _target(found: Mapping | None, project: Path, pipeline: str, shown: str) -> 
     if found is None:
         return TargetConfig("sqlite", pipeline, "replace", None, "")
     kind = found.choice("kind", _TARGET_KINDS, required=True) or "sqlite"
-    on_disk = kind != "postgresql"
+    on_disk = kind not in _SERVERS
     path = found.text("path", required=on_disk) if on_disk else None
     connection = found.text("connection", required=True) if not on_disk else None
     table = found.text("table", pipeline)

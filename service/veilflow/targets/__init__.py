@@ -15,7 +15,7 @@ import pyarrow as pa
 from veilflow.errors import VeilError
 from veilflow.model import Mode, Output, Secret, Target
 
-KINDS = ("sqlite", "postgresql", "csv", "jsonl", "parquet", "memory")
+KINDS = ("sqlite", "duckdb", "postgresql", "mariadb", "csv", "jsonl", "parquet", "memory")
 
 __all__ = ["KINDS", "open_target"]
 
@@ -41,6 +41,14 @@ def open_target(
         from veilflow.targets.sqlite import SqliteTarget
 
         return SqliteTarget(path, output, lock_directory or path.parent)
+    if kind == "duckdb" and path is not None:
+        from veilflow.targets.duckdb import DuckdbTarget
+
+        return DuckdbTarget(path, output, lock_directory or path.parent)
+    if kind == "mariadb" and url is not None:
+        from veilflow.targets.mariadb import MariadbTarget
+
+        return MariadbTarget(url, output)
     if kind == "postgresql" and url is not None:
         from veilflow.targets.postgresql import PostgresqlTarget
 

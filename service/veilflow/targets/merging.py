@@ -1,4 +1,4 @@
-"""Bringing staged rows into a table that is there, in SQL that all databases share but for one statement."""
+"""Bringing staged rows into a table that is there, in SQL that the databases share."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ class Tables:
     quote: Callable[[str], str]
     count: Callable[[str], int]
     change: Callable[[str], int]
-    #: MariaDB joins before it sets; the others say ``update … from``.
-    joins_to_update: bool = False
 
 
 def insert_all(tables: Tables, output: Output) -> int:
@@ -56,9 +54,9 @@ def merge(tables: Tables, output: Output) -> int:
     Returns the rows updated and inserted. VEIL318 where the key cannot be used."""
     check_key(tables, output)
     target, staging, quote = tables.target, tables.staging, tables.quote
-    same = _same_key(output.key, quote)
+    same = same_key(output.key, quote)
     if output.delete:
-        tables.change(f"delete from {target} where not exists (select 1 from {staging} as s where {_same_key(output.key, quote, target)})")  # fmt: skip
+        tables.change(f"delete from {target} where not exists (select 1 from {staging} as s where {same_key(output.key, quote, target)})")  # fmt: skip
     met = tables.count(f"select count(*) from {staging} as s join {target} as t on {same}")
     others = [name for name in output.schema.names if name not in output.key]
     if others:
@@ -72,15 +70,12 @@ def merge(tables: Tables, output: Output) -> int:
 
 
 def _update(tables: Tables, columns: Sequence[str], same: str) -> str:
-    quote = tables.quote
-    if tables.joins_to_update:
-        sets = ", ".join(f"t.{quote(name)} = s.{quote(name)}" for name in columns)
-        return f"update {tables.target} as t join {tables.staging} as s on {same} set {sets}"
-    sets = ", ".join(f"{quote(name)} = s.{quote(name)}" for name in columns)
+    sets = ", ".join(f"{tables.quote(name)} = s.{tables.quote(name)}" for name in columns)
     return f"update {tables.target} as t set {sets} from {tables.staging} as s where {same}"
 
 
-def _same_key(key: Sequence[str], quote: Callable[[str], str], target: str = "t") -> str:
+def same_key(key: Sequence[str], quote: Callable[[str], str], target: str = "t") -> str:
+    """The condition that a row of ``target`` and one of the staging ``s`` have the same key."""
     return " and ".join(f"{target}.{quote(name)} = s.{quote(name)}" for name in key)
 
 

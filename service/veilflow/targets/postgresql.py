@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import psycopg
 import pyarrow as pa
@@ -15,6 +14,7 @@ from sqlalchemy.dialects import postgresql as postgresql_dialect
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.schema import CreateTable
 
+from veilflow.databases.postgresql import address, connect, mapped
 from veilflow.errors import PassingFault, VeilError
 from veilflow.model import Output, Publication, Publish, Receipt, Secret, Writer
 from veilflow.targets.changing import ChangingWriter
@@ -36,7 +36,6 @@ _LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer names off in silence
 #: ADBC encodes a batch whole before it sends the first byte: by slices the server works while we encode, and both
 #: hold less at a time.
 _SLICE_ROWS = 8192
-_ALLOWED_PARAMETERS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name", "options")
 
 
 class PostgresqlTarget:
@@ -136,7 +135,7 @@ class PostgresqlTarget:
             row = lock.execute("select pg_try_advisory_lock(%s)", (key,)).fetchone()
         except psycopg.Error as error:
             lock.close()
-            raise _mapped(error) from None
+            raise mapped(error) from None
         if not row or not row[0]:
             lock.close()
             raise locked_out(self._shown)
@@ -182,9 +181,9 @@ class PostgresqlTarget:
         from adbc_driver_postgresql import dbapi
 
         try:
-            connection = dbapi.connect(self._address())
+            connection = dbapi.connect(address(self._url()))
         except Exception as error:
-            raise _mapped(error) from None
+            raise mapped(error) from None
         with closing(connection):
             yield _PostgresqlWriter(connection, self)
 
@@ -256,25 +255,8 @@ class PostgresqlTarget:
 
     # --- connections ---
 
-    def _address(self) -> str:
-        """The URL for the drivers; only parameters that are known to be harmless pass."""
-        parts = urlsplit(self._url().reveal())
-        given = dict(parse_qsl(parts.query))
-        other = sorted(set(given) - set(_ALLOWED_PARAMETERS))
-        if other:
-            raise VeilError(
-                "VEIL214",
-                f"the connection's URL has the parameter {other[0]}",
-                "allowed: " + ", ".join(_ALLOWED_PARAMETERS),
-            )
-        given.setdefault("connect_timeout", "10")
-        return urlunsplit(parts._replace(scheme="postgresql", query=urlencode(given)))
-
     def _open(self) -> psycopg.Connection[Any]:
-        try:
-            return psycopg.connect(self._address(), autocommit=True)
-        except psycopg.Error as error:
-            raise _mapped(error) from None
+        return connect(self._url())
 
     @contextmanager
     def _connect(self) -> Iterator[psycopg.Connection[Any]]:
@@ -282,7 +264,7 @@ class PostgresqlTarget:
             try:
                 yield connection
             except psycopg.Error as error:
-                raise _mapped(error) from None
+                raise mapped(error) from None
 
 
 class _PostgresqlWriter:
@@ -311,7 +293,7 @@ class _PostgresqlWriter:
         except Exception as error:
             with suppress(Exception):
                 self._connection.rollback()
-            raise _mapped(error) from None
+            raise mapped(error) from None
         if not seen:
             # ADBC's commit() is silent when the transaction had failed.
             raise PassingFault("VEIL401", "the database took a chunk and did not keep it", "run again")
@@ -377,45 +359,3 @@ def _staging_name(run_id: str) -> str:
 
 def _quote(name: str) -> str:
     return str(_DIALECT.identifier_preparer.quote_identifier(name))
-
-
-def _mapped(error: BaseException) -> VeilError:
-    """Ours for a driver's error, by SQLSTATE; the drivers' texts quote rows and addresses."""
-    if isinstance(error, VeilError):
-        return error
-    state = getattr(error, "sqlstate", None) or ""
-    text = str(error).lower()
-    if state.startswith("28") or "password authentication failed" in text or "no password supplied" in text:
-        return VeilError(
-            "VEIL402", "the database rejected the user or password", "check the connection's credential in its store"
-        )
-    if state == "42501":
-        return VeilError(
-            "VEIL402",
-            "the database user lacks a permission",
-            "it must create the schema veilflow_staging and the table, and own the table",
-        )
-    if state.startswith("3D") or ('database "' in text and "does not exist" in text):
-        return VeilError(
-            "VEIL214", "the database does not exist on this server", "check the connection's URL in secrets/names.yaml"
-        )
-    if state in ("53100",):
-        return VeilError("VEIL101", "the database's disk is full", "free some space and run again")
-    if state.startswith(("22", "23")):
-        return VeilError(
-            "VEIL319",
-            f"a constraint or a type of the table refuses a value (SQLSTATE {state})",
-            "look at the table's checks, keys and triggers; the row is not shown",
-        )
-    lost = state.startswith(("08", "57P", "53")) or state in ("40001", "40P01", "55P03")
-    if lost or not state or isinstance(error, psycopg.OperationalError) and not state:
-        return PassingFault(
-            "VEIL401",
-            "the database is out of reach, or the connection was lost",
-            "check host, port and network; then run again",
-        )
-    return VeilError(
-        "VEIL102",
-        f"the database refused a statement (SQLSTATE {state})",
-        "look the code up in PostgreSQL's documentation; the text is not shown, it may quote rows",
-    )

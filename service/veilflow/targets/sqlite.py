@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Double, LargeBinary, MetaData, Table, Text
@@ -17,12 +15,12 @@ from sqlalchemy.schema import CreateTable
 
 from veilflow.errors import PassingFault, VeilError
 from veilflow.model import Output, Publication, Publish, Receipt, Writer
+from veilflow.targets.locks import FileLock
 from veilflow.targets.merging import Tables, check_key, rewrite
 from veilflow.targets.metadata import (
     TABLE,
     Metadata,
     create_statement,
-    locked_out,
     receipt_values,
     same_number,
     same_shape,
@@ -40,8 +38,7 @@ class SqliteTarget:
 
     def __init__(self, path: Path, output: Output, lock_directory: Path) -> None:
         self._path, self._output, self._table = path, output, output.table
-        self._lock_directory = lock_directory
-        self._lock: IO[str] | None = None
+        self._lock = FileLock("sqlite", path, output.table, lock_directory)
         self._run_id = ""
         table = output.table
         if table.startswith(("sqlite_", _STAGING)) or table == TABLE or not table or "\0" in table:
@@ -79,13 +76,7 @@ class SqliteTarget:
 
     def open(self, run_id: str) -> None:
         self._run_id = run_id
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._take_lock()
-        except OSError:
-            raise VeilError(
-                "VEIL101", "the target's directory cannot be written", "fix its permission, or free some space"
-            ) from None
+        self._lock.take()
         with self._connect() as connection:
             self._how(connection)
             connection.execute("begin immediate")
@@ -94,19 +85,6 @@ class SqliteTarget:
             if not connection.execute(f"pragma table_info({_quote(self._staging)})").fetchone():
                 connection.execute(self._create(self._staging))
             connection.commit()
-
-    def _take_lock(self) -> None:
-        if self._lock is not None:
-            return
-        self._lock_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        name = hashlib.sha256(f"{self._path.resolve()}\0{self._table}".encode()).hexdigest()[:16]
-        lock = (self._lock_directory / f"sqlite-{name}.lock").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
-            raise locked_out(self._table) from None
-        self._lock = lock
 
     def _drop_dead(self, metadata: Metadata) -> None:
         for run_id in metadata.dead_runs():
@@ -201,9 +179,7 @@ class SqliteTarget:
             connection.commit()
 
     def close(self) -> None:
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._lock.give_back()
 
     @contextmanager
     def _connect(self, read_only: bool = False) -> Iterator[sqlite3.Connection]:

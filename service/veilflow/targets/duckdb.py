@@ -1,0 +1,263 @@
+"""DuckDB: Arrow inserts into a staging schema, each with its receipt in one transaction; one publishing transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from veilflow.errors import PassingFault, VeilError
+from veilflow.model import Output, Publication, Publish, Receipt, Writer
+from veilflow.targets.locks import FileLock
+from veilflow.targets.merging import Tables, check_key, insert_all, rewrite
+from veilflow.targets.metadata import (
+    TABLE,
+    Metadata,
+    create_statement,
+    receipt_values,
+    same_number,
+    same_shape,
+)
+from veilflow.targets.values import each_column, whole_microseconds
+
+_STAGING_SCHEMA = "veilflow_staging"
+_INCOMING = "veilflow_incoming"
+#: Nothing is fetched from the network in passing.
+_CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
+
+
+class DuckdbTarget:
+    """A table of a DuckDB file. DuckDB lets one process at a time write a file: from ``open`` to ``close`` it is ours."""
+
+    parallel_writers = 1
+
+    def __init__(self, path: Path, output: Output, lock_directory: Path) -> None:
+        self._path, self._output, self._schema = path, output, output.schema
+        self._lock = FileLock("duckdb", path, output.table, lock_directory)
+        self._database: Any = None
+        self._run_id = ""
+        if output.table == TABLE or not output.table or "\0" in output.table:
+            raise VeilError("VEIL214", f'the table name "{output.table}" is reserved', "name another table")
+
+    # --- before the run ---
+
+    def inspect(self) -> Publish:
+        if self._path.exists():
+            with self._connect() as connection:
+                self._check_shape(connection)
+        return "transaction"
+
+    def _check_shape(self, connection: Any) -> bool:
+        """Whether the table is there. VEIL307 if it has another shape."""
+        rows = connection.execute(
+            "select column_name, data_type from duckdb_columns() where database_name = current_database()"
+            " and schema_name = current_schema() and table_name = ?", [self._output.table],
+        ).fetchall()  # fmt: skip
+        if rows:
+            same_shape(self._output.table, dict(rows), {field.name: _sql_type(field.type) for field in self._schema})
+        return bool(rows)
+
+    # --- the run ---
+
+    def open(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._lock.take()
+        if self._database is None:
+            self._database = self._new_connection()
+        with self._connect() as connection:
+            self._check_shape(connection)
+            connection.execute("begin")
+            connection.execute(create_statement())
+            connection.execute(f"create schema if not exists {_STAGING_SCHEMA}")
+            metadata = self._metadata(connection)
+            for dead in metadata.dead_runs():
+                connection.execute(f"drop table if exists {_staging(dead)}")
+                metadata.forget(dead)
+            metadata.begin()
+            connection.execute(f"create table if not exists {_staging(run_id)} ({self._columns()})")
+            connection.execute("commit")
+
+    def _columns(self) -> str:
+        return ", ".join(f"{_quote(field.name)} {_sql_type(field.type)}" for field in self._schema)
+
+    def receipts(self) -> dict[int, Receipt]:
+        if not self._run_id:
+            return {}
+        with self._connect() as connection:
+            return self._metadata(connection).receipts()
+
+    @contextmanager
+    def writer(self) -> Iterator[Writer]:
+        with self._connect() as connection:
+            yield _DuckdbWriter(connection, self)
+
+    def staged_rows(self) -> int:
+        with self._connect() as connection:
+            return int(connection.execute(f"select count(*) from {_staging(self._run_id)}").fetchone()[0])
+
+    def publish(self, key_versions: Mapping[str, int]) -> int:
+        published = self.publication(self._run_id)
+        if published is not None:
+            return published.rows
+        with self._connect() as connection:
+            connection.execute("begin")
+            metadata, tables = self._metadata(connection), self._tables(connection)
+            metadata.check_versions(self._output.mode, key_versions)
+            staged = tables.count(f"select count(*) from {tables.staging}")
+            loaded = same_number(self._move(connection, tables), staged)
+            metadata.record(loaded, key_versions)
+            connection.execute("commit")
+        return loaded
+
+    def _move(self, connection: Any, tables: Tables) -> int:
+        """Bring the staged rows into the table, which is made if it is not there; returns how many came in."""
+        if self._check_shape(connection):
+            loaded = rewrite(tables, self._output)
+        else:
+            if self._output.mode == "merge":
+                check_key(tables, self._output, staged_only=True)
+            connection.execute(f"create table {tables.target} ({self._columns()})")
+            loaded = insert_all(tables, self._output)
+        connection.execute(f"drop table {tables.staging}")
+        return loaded
+
+    def publication(self, run_id: str) -> Publication | None:
+        if not self._path.exists():
+            return None
+        with self._connect() as connection:
+            return self._metadata(connection).publication(run_id) if _has_metadata(connection) else None
+
+    def discard(self) -> None:
+        if not self._run_id or not self._path.exists():
+            return
+        with self._connect() as connection:
+            connection.execute("begin")
+            if _has_metadata(connection):
+                connection.execute(f"drop table if exists {_staging(self._run_id)}")
+                self._metadata(connection).forget(self._run_id)
+            connection.execute("commit")
+
+    def close(self) -> None:
+        if self._database is not None:
+            with suppress(duckdb.Error):
+                self._database.close()
+            self._database = None
+        self._lock.give_back()
+
+    # --- connections ---
+
+    def _metadata(self, connection: Any) -> Metadata:
+        def run(sql: str, values: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
+            return list(connection.execute(sql, list(values)).fetchall())
+
+        return Metadata(run, self._output.table, self._run_id)
+
+    def _tables(self, connection: Any) -> Tables:
+        def number(sql: str) -> int:
+            row = connection.execute(sql).fetchone()
+            return int(row[0]) if row else 0
+
+        return Tables(_quote(self._output.table), _staging(self._run_id), _quote, count=number, change=number)
+
+    def _new_connection(self) -> Any:
+        try:
+            return duckdb.connect(str(self._path), config=_CONFIGURATION)
+        except duckdb.Error as error:
+            raise _mapped(error, self._path) from None
+
+    @contextmanager
+    def _connect(self) -> Iterator[Any]:
+        """A connection in autocommit, of the run's own instance while it is open; errors of DuckDB become ours, and what
+        was not committed is rolled back."""
+        with closing(self._database.cursor() if self._database is not None else self._new_connection()) as connection:
+            try:
+                yield connection
+            except BaseException as error:
+                with suppress(duckdb.Error):
+                    connection.execute("rollback")
+                if isinstance(error, duckdb.Error):
+                    raise _mapped(error, self._path) from None
+                raise
+
+
+class _DuckdbWriter:
+    """One insert from Arrow and the receipt in one transaction."""
+
+    def __init__(self, connection: Any, target: DuckdbTarget) -> None:
+        self._connection, self._target = connection, target
+
+    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
+        target, connection = self._target, self._connection
+        metadata = target._metadata(connection)
+        try:
+            connection.execute("begin")
+            if rows.num_rows:
+                connection.register(_INCOMING, each_column(pa.table(rows), _exact))
+                connection.execute(f"insert into {_staging(target._run_id)} by name select * from {_INCOMING}")
+                connection.unregister(_INCOMING)
+            values = receipt_values(target._run_id, target._output.table, receipt)
+            metadata.run(f"insert into {TABLE} values (?, ?, ?, ?, ?)", values)
+            connection.execute("commit")
+            seen = metadata.has_receipt(receipt.chunk)
+        except BaseException as error:
+            with suppress(duckdb.Error):
+                connection.execute("rollback")
+            if isinstance(error, duckdb.Error):
+                raise _mapped(error, target._path) from None
+            raise
+        if not seen:
+            raise VeilError("VEIL102", "the database took a chunk and did not keep it", "run again")
+
+
+def _exact(_name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return whole_microseconds(column) if pa.types.is_timestamp(column.type) else column
+
+
+def _has_metadata(connection: Any) -> bool:
+    return bool(connection.execute("select 1 from duckdb_tables() where table_name = ?", [TABLE]).fetchone())
+
+
+_SQL_TYPES = (
+    (pa.types.is_uint64, "UBIGINT"), (pa.types.is_integer, "BIGINT"), (pa.types.is_floating, "DOUBLE"),
+    (pa.types.is_boolean, "BOOLEAN"), (pa.types.is_date, "DATE"), (pa.types.is_binary, "BLOB"),
+)  # fmt: skip
+
+
+def _sql_type(kind: pa.DataType) -> str:
+    if pa.types.is_decimal(kind):
+        return f"DECIMAL({kind.precision},{kind.scale})"
+    if pa.types.is_timestamp(kind):
+        return "TIMESTAMP WITH TIME ZONE" if kind.tz else "TIMESTAMP"
+    return next((name for test, name in _SQL_TYPES if test(kind)), "VARCHAR")
+
+
+def _staging(run_id: str) -> str:
+    return f"{_STAGING_SCHEMA}.{_quote('run_' + run_id.lower())}"
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _mapped(error: duckdb.Error, path: Path) -> VeilError:
+    """Ours for DuckDB's error; its text quotes values."""
+    text = str(error).lower()
+    if "no space left" in text or "could not write" in text or "file too large" in text:
+        return VeilError("VEIL101", f"the disk of {path.name} is full or cannot be written", "free some space and run again")  # fmt: skip
+    if "lock" in text and isinstance(error, duckdb.IOException):
+        return PassingFault("VEIL401", f"{path.name} is open in another program", "close it, or wait, and run again")
+    if isinstance(error, duckdb.IOException | duckdb.SerializationException | duckdb.ConnectionException):
+        return VeilError("VEIL214", f"{path.name} cannot be opened as a DuckDB database for writing", "name another file")  # fmt: skip
+    if isinstance(error, duckdb.IntegrityError | duckdb.DataError):
+        return VeilError("VEIL319", "a constraint or a type of the table refuses a value", "look at its checks and keys")  # fmt: skip
+    return VeilError(
+        "VEIL102", f"DuckDB refused a statement on {path.name}",
+        "the text is not shown, it may quote rows; check the table's constraints",
+    )  # fmt: skip

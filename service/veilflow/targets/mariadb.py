@@ -1,0 +1,300 @@
+"""MariaDB: multi-row inserts into staging, each chunk with its receipt in one transaction.
+
+Its DDL commits by itself, so a table is replaced by one atomic RENAME with a journal, which the next command completes;
+where something depends on the table its rows are rewritten in one transaction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from typing import Any
+
+import pyarrow as pa
+import pymysql
+from pymysql.connections import Connection
+
+from veilflow.databases.mariadb import connect, mapped, quote
+from veilflow.errors import VeilError
+from veilflow.model import Output, Publication, Publish, Receipt, Secret, Writer
+from veilflow.targets.changing import ChangingWriter
+from veilflow.targets.mariadb_merge import merge, prepare
+from veilflow.targets.mariadb_rows import value_lists
+from veilflow.targets.mariadb_schema import check_names, column_types, depended_on, sql_type
+from veilflow.targets.merging import Tables, check_key, rewrite
+from veilflow.targets.metadata import (
+    TABLE,
+    Metadata,
+    create_statement,
+    locked_out,
+    receipt_values,
+    same_number,
+    same_shape,
+)
+
+_STAGING_DATABASE = "veilflow_staging"
+#: Compared byte by byte, blanks at the end included: no collation brings two people's keys together.
+_TABLE_OPTIONS = "engine = InnoDB default character set utf8mb4 collate utf8mb4_nopad_bin"
+_METADATA = create_statement("varchar(190)", long="longtext") + " " + _TABLE_OPTIONS
+
+
+class MariadbTarget:
+    """A table of the connection's database."""
+
+    parallel_writers = 2
+
+    def __init__(self, url: Callable[[], Secret], output: Output) -> None:
+        self._url, self._output, self._schema = url, output, output.schema
+        self._run_id = ""
+        self._lock: Connection | None = None
+        check_names(output)
+
+    # --- before the run ---
+
+    def inspect(self) -> Publish:
+        with self._connect() as connection:
+            return self._how(connection)
+
+    def _how(self, connection: Connection) -> Publish:
+        existing = column_types(connection, self._output.table)
+        if not existing:
+            return "rename"
+        same_shape(self._output.table, existing, {field.name: sql_type(field.type) for field in self._schema})
+        if self._output.mode != "replace":
+            return "transaction"
+        return "rewrite" if depended_on(connection, self._output.table) else "rename"
+
+    # --- the run ---
+
+    def open(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._take_lock()
+        with self._connect() as connection:
+            self._how(connection)
+            run(connection, _METADATA)
+            run(connection, f"create database if not exists {_STAGING_DATABASE} character set utf8mb4")
+            metadata = self._metadata(connection)
+            for dead in metadata.dead_runs():
+                self._complete(connection, dead)
+                run(connection, f"drop table if exists {_staging(dead)}")
+                metadata.forget(dead)
+            metadata.begin()
+            columns = ", ".join(f"{quote(field.name)} {sql_type(field.type)}" for field in self._schema)
+            run(connection, f"create table if not exists {_staging(run_id)} ({columns}) {_TABLE_OPTIONS}")
+
+    def _take_lock(self) -> None:
+        """A lock of the server that ends with its connection."""
+        if self._lock is not None and self._lock.open:
+            return
+        lock = connect(self._url())
+        name = "veilflow_" + hashlib.sha256(f"{_decoded(lock.db)}\0{self._output.table}".encode()).hexdigest()[:40]
+        try:
+            taken = run(lock, "select get_lock(%s, 0)", (name,))[0][0]
+        except pymysql.Error as error:
+            lock.close()
+            raise mapped(error) from None
+        if taken != 1:
+            lock.close()
+            raise locked_out(self._output.table)
+        self._lock = lock
+
+    def receipts(self) -> dict[int, Receipt]:
+        if not self._run_id:
+            return {}
+        with self._connect() as connection:
+            return self._metadata(connection).receipts()
+
+    def writer(self) -> AbstractContextManager[Writer]:
+        return ChangingWriter(self._url, self._new_writer)
+
+    @contextmanager
+    def _new_writer(self) -> Iterator[Writer]:
+        with closing(connect(self._url())) as connection:
+            yield _MariadbWriter(connection, self)
+
+    def staged_rows(self) -> int:
+        with self._connect() as connection:
+            return int(run(connection, f"select count(*) from {_staging(self._run_id)}")[0][0])
+
+    # --- publishing ---
+
+    def publish(self, key_versions: Mapping[str, int]) -> int:
+        published = self.publication(self._run_id)
+        if published is not None:
+            return published.rows
+        with self._connect() as connection:
+            metadata, tables = self._metadata(connection), self._tables(connection)
+            metadata.check_versions(self._output.mode, key_versions)
+            how = self._how(connection)
+            if self._output.mode == "merge":
+                check_key(tables, self._output, staged_only=how == "rename")
+            if how == "rename":
+                return self._rename(connection, tables, key_versions)
+            return self._rewrite(connection, tables, key_versions)
+
+    def _rewrite(self, connection: Connection, tables: Tables, key_versions: Mapping[str, int]) -> int:
+        """In one transaction; the staging is dropped afterwards, because dropping commits."""
+        metadata = self._metadata(connection)
+        if self._output.mode == "merge":
+            prepare(tables, self._output)
+        connection.begin()
+        staged = tables.count(f"select count(*) from {tables.staging}")
+        loaded = merge(tables, self._output) if self._output.mode == "merge" else rewrite(tables, self._output)
+        metadata.record(same_number(loaded, staged), key_versions)
+        metadata.begin()  # the staging is still there: should this process die now, the next run drops it
+        connection.commit()
+        self._drop_staging(connection)
+        return loaded
+
+    def _rename(self, connection: Connection, tables: Tables, key_versions: Mapping[str, int]) -> int:
+        """The journal first, then one RENAME of both tables, then the record."""
+        staged = tables.count(f"select count(*) from {tables.staging}")
+        journal = json.dumps({"rows": staged, "keys": dict(key_versions)})
+        run(connection, f"replace into {TABLE} values ('publishing', %s, %s, 0, %s)",
+            (self._run_id, self._output.table, journal))  # fmt: skip
+        moves = [f"{tables.staging} to {tables.target}"]
+        if column_types(connection, self._output.table):
+            moves.insert(0, f"{tables.target} to {_replaced(self._run_id)}")
+        run(connection, "rename table " + ", ".join(moves))
+        self._complete(connection, self._run_id)
+        return staged
+
+    def _complete(self, connection: Connection, run_id: str) -> None:
+        """Close the journal of a run that was renaming: its staging is gone if, and only if, the RENAME happened."""
+        where = (run_id, self._output.table)
+        journal = run(connection, f"select detail from {TABLE} where kind = 'publishing' and run_id = %s and target = %s", where)  # fmt: skip
+        if not journal:
+            return
+        renamed = not run(
+            connection, "select 1 from information_schema.tables where table_schema = %s and table_name = %s",
+            (_STAGING_DATABASE, _staging_name(run_id)),
+        )  # fmt: skip
+        connection.begin()
+        if renamed:
+            found = json.loads(journal[0][0])
+            self._metadata(connection, run_id).record(found["rows"], found["keys"])
+        run(connection, f"delete from {TABLE} where kind = 'publishing' and run_id = %s and target = %s", where)
+        connection.commit()
+        run(connection, f"drop table if exists {_replaced(run_id)}")
+
+    def publication(self, run_id: str) -> Publication | None:
+        with self._connect() as connection:
+            if not column_types(connection, TABLE):
+                return None
+            self._complete(connection, run_id)
+            return self._metadata(connection).publication(run_id)
+
+    def discard(self) -> None:
+        if not self._run_id:
+            return
+        with self._connect() as connection:
+            if column_types(connection, TABLE):
+                self._drop_staging(connection)
+
+    def _drop_staging(self, connection: Connection) -> None:
+        run(connection, f"drop table if exists {_staging(self._run_id)}")
+        self._metadata(connection).forget(self._run_id)
+
+    def close(self) -> None:
+        if self._lock is not None:
+            with suppress(pymysql.Error):
+                self._lock.close()
+            self._lock = None
+
+    # --- connections ---
+
+    def _metadata(self, connection: Connection, run_id: str | None = None) -> Metadata:
+        def statement(sql: str, values: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
+            return run(connection, sql.replace("?", "%s"), tuple(values)) if values else run(connection, sql)
+
+        return Metadata(statement, self._output.table, run_id or self._run_id)
+
+    def _tables(self, connection: Connection) -> Tables:
+        def change(sql: str) -> int:
+            with connection.cursor() as cursor:
+                return int(cursor.execute(sql))
+
+        return Tables(
+            quote(self._output.table), _staging(self._run_id), quote,
+            count=lambda sql: int(run(connection, sql)[0][0]), change=change,
+        )  # fmt: skip
+
+    @contextmanager
+    def _connect(self) -> Iterator[Connection]:
+        with closing(connect(self._url())) as connection:
+            try:
+                yield connection
+            except pymysql.Error as error:
+                raise mapped(error) from None
+
+
+class _MariadbWriter:
+    """Multi-row inserts and the receipt in one transaction."""
+
+    def __init__(self, connection: Connection, target: MariadbTarget) -> None:
+        self._connection, self._target = connection, target
+        self._largest = int(run(connection, "select @@max_allowed_packet")[0][0])
+
+    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
+        target, connection = self._target, self._connection
+        metadata = target._metadata(connection)
+        try:
+            connection.begin()
+            if rows.num_rows:
+                self._insert(pa.table(rows))
+            values = receipt_values(target._run_id, target._output.table, receipt)
+            metadata.run(f"insert into {TABLE} values (?, ?, ?, ?, ?)", values)
+            connection.commit()
+            seen = metadata.has_receipt(receipt.chunk)
+        except BaseException as error:
+            # A lock time-out undoes only its statement, a deadlock the whole transaction: here both undo all of it.
+            with suppress(pymysql.Error):
+                connection.rollback()
+            if isinstance(error, pymysql.Error | OSError):
+                raise mapped(error) from None
+            raise
+        if not seen:
+            raise VeilError("VEIL102", "the database took a chunk and did not keep it", "run again")
+
+    def _insert(self, table: pa.Table) -> None:
+        names = ", ".join(map(quote, table.column_names))
+        head = f"insert into {_staging(self._target._run_id)} ({names}) values ".encode()
+        for values, rows in value_lists(table):
+            if len(head) + len(values) >= self._largest:
+                raise VeilError(
+                    "VEIL319", "a row is larger than the server takes in one statement",
+                    "raise its max_allowed_packet, or shorten the text in the policy",
+                )  # fmt: skip
+            self._connection.query(head + values)
+            taken = self._connection.affected_rows()
+            if taken != rows or run(self._connection, "show warnings"):
+                raise VeilError(
+                    "VEIL319", "the database would have changed a value to make it fit",
+                    "compare the plan's types with the table's; nothing of the chunk was kept",
+                )  # fmt: skip
+
+
+def run(connection: Connection, sql: str, values: tuple[Any, ...] | None = None) -> Sequence[tuple[Any, ...]]:
+    """A statement's rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return list(cursor.fetchall()) if cursor.description else []
+
+
+def _decoded(name: str | bytes | None) -> str:
+    return name.decode() if isinstance(name, bytes) else name or ""
+
+
+def _staging_name(run_id: str) -> str:
+    return f"run_{run_id.lower()}"
+
+
+def _staging(run_id: str) -> str:
+    return f"{_STAGING_DATABASE}.{quote(_staging_name(run_id))}"
+
+
+def _replaced(run_id: str) -> str:
+    """Where the old table waits to be dropped."""
+    return f"{_STAGING_DATABASE}.{quote('old_' + run_id.lower())}"
