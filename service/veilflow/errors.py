@@ -266,6 +266,10 @@ CODES: dict[str, Code] = {
         "The plan that was written has moved",
         "`veil run --plan` carries out the plan that `veil plan --out` wrote, or nothing. The policy, the suite, the source's columns, the target or a key version is another one since; the text names which. Look at the new plan, and write it again.",
     ),
+    "VEIL322": Code(
+        "Rows in quarantine that cannot be replayed",
+        "They were replayed already, their run published nothing, nothing is held back any more, or runs replace or merge the table and a later run has published: rows of an older source would stand beside its, or over them.",
+    ),
     # 4xx: out of reach
     "VEIL401": Code("The database is out of reach", "No connection could be made, or it was lost."),
     "VEIL402": Code("The database rejected the credential", "User, password or permission was rejected."),

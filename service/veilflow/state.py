@@ -47,6 +47,10 @@ create trigger if not exists accesses_stay before update on accesses begin selec
 create trigger if not exists accesses_remain before delete on accesses begin select raise(abort, 'append-only'); end;
 """
 
+_EVENTS = """
+create table if not exists events (at text not null, actor text not null, action text not null, run_id text, details text not null)
+"""
+
 
 def new_run_id(milliseconds: int | None = None) -> str:
     """A ULID: 26 characters that sort by time (48 bits of milliseconds, 80 random bits)."""
@@ -79,6 +83,7 @@ class State:
         with self._connect() as connection:
             connection.execute(_SCHEMA)
             connection.executescript(_ACCESSES)
+            connection.execute(_EVENTS)
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
@@ -123,6 +128,22 @@ class State:
                 "update runs set status = ?, result = ? where run_id = ?",
                 (status, json.dumps(changed), document["run_id"]),
             )
+
+    def record(self, action: str, run_id: str | None, details: Mapping[str, Any]) -> None:
+        """Write down who did what with a run's rows, and when; ``details`` hold names and counts, never a value."""
+        with self._connect() as connection:
+            connection.execute(
+                "insert into events values (?, ?, ?, ?, ?)",
+                (utc_now(), _login_name(), action, run_id, json.dumps(details)),
+            )
+
+    def events(self, run_id: str) -> list[dict[str, Any]]:
+        """What was recorded of a run, oldest first."""
+        with self._connect() as connection:
+            rows = connection.execute(
+                "select at, actor, action, details from events where run_id = ? order by at", (run_id,)
+            ).fetchall()
+        return [{"at": at, "actor": actor, "action": action, **json.loads(text)} for at, actor, action, text in rows]
 
     def runs(self, limit: int) -> list[dict[str, Any]]:
         """The newest runs' documents, newest first."""

@@ -19,6 +19,7 @@ from veilflow.cli.options import HERE as _HERE
 from veilflow.cli.options import Common
 from veilflow.cli.output import Output
 from veilflow.cli.policy_commands import policy as policy_group
+from veilflow.cli.quarantine_commands import quarantine
 from veilflow.cli.secrets_commands import secrets
 from veilflow.cli.treatments_commands import treatments
 from veilflow.errors import CODES, WORST_FIRST, VeilError
@@ -44,6 +45,7 @@ app.command(keys)
 app.command(secrets)
 app.command(policy_group)
 app.command(treatments)
+app.command(quarantine)
 app.register_install_completion_command(add_to_startup=False)
 
 

@@ -13,6 +13,7 @@ from veilflow.config.files import (
 from veilflow.config.leaks import suspicious
 from veilflow.config.names import load_names
 from veilflow.config.objects import (
+    QUARANTINE_DAYS,
     AcknowledgementConfig,
     ColumnLabels,
     ConnectionConfig,
@@ -30,6 +31,7 @@ from veilflow.config.policies import load_policy, policy_names, purposes_elsewhe
 from veilflow.config.settings import Settings, settings
 
 __all__ = [
+    "QUARANTINE_DAYS",
     "AcknowledgementConfig",
     "ColumnLabels",
     "ConnectionConfig",

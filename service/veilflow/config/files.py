@@ -16,6 +16,7 @@ from veilflow.config.environments import overlay
 from veilflow.config.nodes import Mapping, Node, read_yaml
 from veilflow.config.objects import (
     CHUNK_ROWS,
+    QUARANTINE_DAYS,
     ColumnLabels,
     ExpectationConfig,
     PipelineConfig,
@@ -112,6 +113,7 @@ def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
         root.wrong(root.node("chunk_rows") or Node(None, root.place), "must be from 1 to 10000000", "chunk_rows")
     allow_empty = root.take("allow_empty", bool, "true or false", False)
     as_of = _date(root, "as_of")
+    recipient, days = _quarantine(root.sub("quarantine"))
     root.end()
     if policy and (not _NAME.fullmatch(policy) or Path(policy).suffix in (".yaml", ".yml")):
         root.wrong(root.node("policy") or Node(None, root.place), "must be a policy's name", "policy",
@@ -125,6 +127,7 @@ def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
         name=name, source=source, policy=policy, target=target, place=Place(shown), filters=filters,
         expectations=expectations, max_quarantined=max_quarantined, timeout_seconds=timeout_seconds,
         chunk_rows=chunk_rows, allow_empty=allow_empty, as_of=as_of, labels=labels,
+        quarantine_recipient=recipient, quarantine_days=days,
     )  # fmt: skip
 
 
@@ -272,6 +275,23 @@ def _merge_key(found: Mapping, mode: str) -> tuple[tuple[str, ...], bool]:
     elif mode != "merge" and (key or delete):
         found.wrong(place, "is only for `mode: merge`", "key" if key else "delete")
     return key, delete
+
+
+def _quarantine(found: Mapping | None) -> tuple[str | None, int]:
+    """Who can open the rows that are held back, and for how many days they are kept."""
+    if found is None:
+        return None, QUARANTINE_DAYS
+    recipient = found.text("recipient")
+    if recipient is not None and not re.fullmatch("age1[02-9ac-hj-np-z]{58}", recipient):
+        found.wrong(found.node("recipient") or Node(None, found.place), "must be an age public key", "recipient",
+                    "it looks like age1…; `age-keygen` makes one")  # fmt: skip
+    days = found.take("retention_days", int, "a whole number of days", QUARANTINE_DAYS)
+    if not 1 <= days <= 36_500:
+        found.wrong(
+            found.node("retention_days") or Node(None, found.place), "must be from 1 to 36500", "retention_days"
+        )
+    found.end()
+    return recipient, days
 
 
 def _limits(found: Mapping | None) -> tuple[Limit | None, float | None]:

@@ -15,6 +15,10 @@ from veilflow.model import FilterPlan, Limit, SecretRef, SourceConfig, TargetCon
 CHUNK_ROWS = 25_000
 
 
+#: Days that rows in quarantine are kept where the pipeline names no number.
+QUARANTINE_DAYS = 30
+
+
 @dataclass(frozen=True, slots=True)
 class ColumnLabels:
     """What a pipeline's ``columns:`` say of a column to a policy's rules: its tags, and the class that it has unless a
@@ -43,6 +47,9 @@ class PipelineConfig:
     #: The date of the run where it is not today's: ages are counted on it.
     as_of: date | None = None
     labels: Mapping[str, ColumnLabels] = field(default_factory=dict)
+    #: An age public key that rows held back are encrypted to; None: to one derived from the key ring.
+    quarantine_recipient: str | None = None
+    quarantine_days: int = QUARANTINE_DAYS
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,12 @@ class KeyRing:
         """The JSON of a new ring with one random key, version 1; ``created`` is its time in ISO 8601."""
         return KeyRing(1, {1: RootKey("active", created, random_root())}).to_json()
 
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """Every version that can open what was made with it, the active one first, then the newest."""
+        there = (version for version, key in self.keys.items() if key.root is not None)
+        return tuple(sorted(there, key=lambda version: (version != self.active, -version)))
+
     def to_json(self) -> str:
         """The secret's value; ``parse`` is its inverse."""
         keys = {str(version): _document(key) for version, key in self.keys.items()}

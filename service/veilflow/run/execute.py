@@ -31,6 +31,7 @@ from veilflow.plan.approval import Approved, refuse_moved
 from veilflow.quarantine import Quarantine
 from veilflow.run.chunk import Work, process
 from veilflow.run.prepare import Loaded, Opened, Prepared, load, open_parts, resolve
+from veilflow.run.replay import Replay, refuse_replay
 from veilflow.run.result import (
     checks_of,
     counts_of,
@@ -89,18 +90,22 @@ def execute(
     orchestrator: Literal["prefect", "direct"] = "direct",
     on_progress: OnProgress | None = None,
     session: Session | None = None,
+    replay: Replay | None = None,
 ) -> RunResult:
     """Run a pipeline and record it in ``.veil/state.db``. Errors of the run stand in the result.
 
     ``run_id`` is a new one of ``state.new_run_id``, for a caller that tells it before the run begins. ``session`` holds
     the opened secret stores of a caller that runs several pipelines; without one the run opens and closes its own.
+    ``replay`` makes it a run over rows in quarantine.
 
     Raises VeilError only where no record can be made (VEIL101), and ``Interrupted`` never: a run that a signal
     stopped ends as ``interrupted`` with status 130 or 143.
     """
     state = State(request.project)
     own = session or Session(request.project)
-    run = _Run(request, run_id or new_run_id(), state, call, orchestrator, on_progress or (lambda _progress: None), own)
+    run = _Run(
+        request, run_id or new_run_id(), state, call, orchestrator, on_progress or (lambda _progress: None), own, replay
+    )
     try:
         with state.lock(request.pipeline), nullcontext() if session else own:
             return run.carry_out()
@@ -124,7 +129,9 @@ class _Run:
         orchestrator: Literal["prefect", "direct"],
         on_progress: OnProgress,
         session: Session,
+        replay: Replay | None,
     ) -> None:
+        self.replay = replay
         self.request, self.state, self.call, self.on_progress = request, state, call, on_progress
         self.session = session
         self.orchestrator: Literal["prefect", "direct"] = orchestrator
@@ -150,6 +157,8 @@ class _Run:
                     self.request.project, self.request.environment, self.request.pipeline, self.request.parameters
                 ),
             )
+            if self.replay is not None:
+                loaded = self.replay.loaded(loaded)
             self.files = loaded.source.files()
             described = self._step(
                 "discover", lambda: describe(loaded.source.schema()), discovery_key(loaded, self.files)
@@ -158,6 +167,8 @@ class _Run:
             closed = self._close_the_dead()
             if closed is not None:
                 return closed
+            if self.replay is not None:
+                refuse_replay(self.state, self.replay.parent_run)
             self._save("running")
             self._step("stage", self._stage)
             self._step("verify", self._verify)
@@ -200,7 +211,8 @@ class _Run:
     # --- the steps ---
 
     def _plan(self, loaded: Loaded, schema: SourceSchema) -> None:
-        self.prepared = resolve(loaded, schema, self.session)
+        prepared = resolve(loaded, schema, self.session)
+        self.prepared = prepared if self.replay is None else self.replay.prepared(prepared)
         self.prepared.raise_errors()
         self.opened = open_parts(self.prepared, self.run_id, self.session, self.request.key_version)
         if self.request.approved is not None:
@@ -209,7 +221,9 @@ class _Run:
     def _stage(self) -> None:
         opened, plan = self._opened, self.plan
         opened.target.open(self.run_id)
-        quarantine = Quarantine(self.state.directory / "quarantine", self.run_id, opened.recipient)
+        quarantine = Quarantine(
+            self.state.directory / "quarantine", self.run_id, opened.recipient, opened.manifest_keys
+        )
         deadline = None if plan.timeout_seconds is None else self.began + plan.timeout_seconds
         source: Source = self._prepared.source
         self.receipts = opened.target.receipts()
@@ -284,7 +298,7 @@ class _Run:
             counts = replace(counts, loaded=0)
         return RunResult(
             run_id=self.run_id,
-            parent_run=None,
+            parent_run=self.replay.parent_run if self.replay else None,
             pipeline=self.request.pipeline,
             environment=self.request.environment,
             orchestrator=self.orchestrator,

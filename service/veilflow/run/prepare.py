@@ -73,6 +73,7 @@ class Opened:
     target: Target
     work: Work
     recipient: str
+    manifest_keys: tuple[bytes, ...]
     key_versions: Mapping[str, int]
     column_key_versions: Mapping[str, int]
 
@@ -142,12 +143,13 @@ def open_parts(prepared: Prepared, run_id: str, session: Session, key_version: i
     ring = open_ring(session, prepared.names, plan.keyring)
     if key_version is not None:
         ring = ring.pinned(key_version)
-    recipient = age_identity(ring.derive("quarantine", plan.pipeline).value)[1]
+    own = age_identity(ring.derive("quarantine", plan.pipeline).value)[1]
     work = work_for(plan, ring, prepared.pipeline.source.shown, run_id)
     return Opened(
         target=prepared.target,
         work=work,
-        recipient=recipient,
+        recipient=prepared.pipeline.quarantine_recipient or own,
+        manifest_keys=manifest_keys(ring, plan.pipeline),
         key_versions=dict.fromkeys(work.keys, ring.active),
         column_key_versions={
             column.name: ring.active for column in plan.columns if column.key_domain and column.outcome == "load"
@@ -160,6 +162,11 @@ def planned_key_versions(prepared: Prepared, session: Session) -> dict[str, int]
     domains = {column.key_domain for column in prepared.decision.plan.columns if key_uses(column.steps)}
     ring = open_ring(session, prepared.names, prepared.decision.plan.keyring)
     return dict.fromkeys(sorted(filter(None, domains)), ring.active)
+
+
+def manifest_keys(ring: KeyRing, pipeline: str) -> tuple[bytes, ...]:
+    """What binds a quarantine's manifest, the active version first."""
+    return tuple(ring.derive("fingerprint", pipeline, version, opening=True).value for version in ring.versions)
 
 
 def work_for(plan: Plan, ring: KeyRing, source: str, run_id: str) -> Work:

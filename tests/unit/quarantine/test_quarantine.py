@@ -12,9 +12,10 @@ import pytest
 
 from veilflow.errors import VeilError
 from veilflow.model import Chunk, QuarantinedRow
-from veilflow.quarantine import Quarantine, read_file
+from veilflow.quarantine import Held, Manifest, Quarantine, read_bytes
 
 IDENTITY = pyrage.x25519.Identity.generate()
+KEYS = (b"k" * 32, b"older" * 6)
 ROWS = [
     QuarantinedRow(2, 102, ("age is given", "state is one of 8 values")),
     QuarantinedRow(None, 104, ("too many fields",), b"a,b,\xff,c"),
@@ -24,20 +25,33 @@ ROWS = [
 def write(directory: Path, rows: list[QuarantinedRow], number: int = 7, run: str = "run-1") -> Path:
     raw = pa.RecordBatch.from_pydict({"name": ["Ada", "Bo", "Cy-secret"], "age": ["1", "2", None]})
     chunk = Chunk(number, raw, raw, np.arange(100, 103))
-    Quarantine(directory, run, str(IDENTITY.to_public())).write(chunk, rows)
+    Quarantine(directory, run, str(IDENTITY.to_public()), KEYS).write(chunk, rows)
     return directory / run / f"{number:06d}.arrow.age"
 
 
-def refused(path: Path, identity: str) -> None:
+def held(directory: Path, rows: int = 2, *, ended: bool = True) -> Held:
+    return Held(directory, KEYS, rows_recorded=rows, ended=ended)
+
+
+def broken(directory: Path, rows: int = 2) -> str:
+    """What the refusal of a quarantine that is not whole says."""
     with pytest.raises(VeilError) as caught:
-        read_file(path, identity)
+        held(directory, rows)
     assert caught.value.code == "VEIL503"
+    assert caught.value.__cause__ is None
+    return caught.value.problem
+
+
+def refused(path: Path, identity: str, code: str = "VEIL503") -> None:
+    with pytest.raises(VeilError) as caught:
+        read_bytes(path, [identity])
+    assert caught.value.code == code
     assert caught.value.__cause__ is None
 
 
 def test_rows_come_back_whole_with_position_reasons_and_bytes(tmp_path: Path) -> None:
     """A rejected row has no columns, only its bytes as read."""
-    table = read_file(write(tmp_path / "quarantine", ROWS), str(IDENTITY))
+    table = read_bytes(write(tmp_path / "quarantine", ROWS), [str(IDENTITY)])
     assert table.to_pylist() == [
         {
             "name": "Cy-secret", "age": None, "_veilflow_position": 102,
@@ -61,13 +75,16 @@ def test_files_are_private_encrypted_and_alone(tmp_path: Path) -> None:
     content = path.read_bytes()
     assert content.startswith(b"age-encryption.org/v1\n")
     assert b"secret" not in content
-    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    assert sorted(entry.name for entry in path.parent.iterdir()) == [path.name, "manifest.jsonl"]
+    assert stat.S_IMODE((path.parent / "manifest.jsonl").stat().st_mode) == 0o600
 
 
 def test_the_same_chunk_again_replaces_its_file(tmp_path: Path) -> None:
     """A resumed run writes a chunk again and does not keep its rows twice."""
     write(tmp_path, ROWS)
-    assert read_file(write(tmp_path, ROWS[:1]), str(IDENTITY)).num_rows == 1
+    path = write(tmp_path, ROWS[:1])
+    assert read_bytes(path, [str(IDENTITY)]).num_rows == 1
+    assert [entry.rows for entry in held(path.parent, 1).entries] == [1]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.3, 0.5, 0.99])
@@ -77,7 +94,7 @@ def test_refuses_a_flipped_byte(tmp_path: Path, share: float) -> None:
     content = bytearray(path.read_bytes())
     content[int(share * len(content))] ^= 1
     path.write_bytes(content)
-    refused(path, str(IDENTITY))
+    assert "was changed" in broken(path.parent)
 
 
 def test_refuses_a_file_cut_short(tmp_path: Path) -> None:
@@ -91,8 +108,8 @@ def test_refuses_a_file_cut_short(tmp_path: Path) -> None:
 def test_refuses_another_identity_and_a_malformed_one(tmp_path: Path) -> None:
     """The error does not quote the identity."""
     path = write(tmp_path, ROWS)
-    refused(path, str(pyrage.x25519.Identity.generate()))
-    refused(path, "AGE-SECRET-KEY-1NOT")
+    refused(path, str(pyrage.x25519.Identity.generate()), "VEIL221")
+    refused(path, "AGE-SECRET-KEY-1NOT", "VEIL222")
 
 
 def test_refuses_a_file_of_another_run_or_chunk(tmp_path: Path) -> None:
@@ -107,3 +124,78 @@ def test_refuses_a_file_of_another_run_or_chunk(tmp_path: Path) -> None:
 def test_refuses_a_file_that_is_not_there(tmp_path: Path) -> None:
     """A removed file is damage, too."""
     refused(tmp_path / "run-1" / "000001.arrow.age", str(IDENTITY))
+
+
+def test_refuses_a_quarantine_of_which_files_are_missing_added_or_exchanged(tmp_path: Path) -> None:
+    """The manifest lists each file with its digest; rows are counted against the run's record."""
+    first, second = write(tmp_path, ROWS, 1), write(tmp_path, ROWS[:1], 2)
+    assert held(first.parent, 3).kept[1].rows == 1
+    content = first.read_bytes(), second.read_bytes()
+    first.write_bytes(content[1])
+    assert "000001.arrow.age was changed" in broken(first.parent, 3)
+    first.unlink()
+    assert "000001.arrow.age is missing" in broken(first.parent, 3)
+    first.write_bytes(content[0])
+    (first.parent / "000003.arrow.age").write_bytes(content[1])
+    assert "000003.arrow.age does not belong" in broken(first.parent, 3)
+
+
+def test_refuses_a_manifest_that_was_changed_cut_or_made_with_another_key(tmp_path: Path) -> None:
+    """Each line is bound to the one before it; a tail that is cut off is missed by the run's record."""
+    write(tmp_path, ROWS, 1)
+    directory = write(tmp_path, ROWS[:1], 2).parent
+    manifest = directory / "manifest.jsonl"
+    lines = manifest.read_text().splitlines(keepends=True)
+    manifest.write_text(lines[1] + lines[0])
+    assert "manifest" in broken(directory, 3)
+    manifest.write_text(lines[0].replace('"rows": 2', '"rows": 1') + lines[1])
+    assert "manifest" in broken(directory, 3)
+    manifest.write_text(lines[0])
+    (directory / "000002.arrow.age").unlink()
+    assert "the run's record says 3" in broken(directory, 3)
+    manifest.write_text("".join(lines))
+    with pytest.raises(VeilError):
+        Manifest(directory, [b"another" * 5]).entries()
+
+
+def test_a_line_that_a_crash_cut_is_written_over_and_an_older_key_goes_on(tmp_path: Path) -> None:
+    """The file is durable before its line, so the chunk comes again; a rotated ring keeps the chain."""
+    directory = write(tmp_path, ROWS, 1).parent
+    with (directory / "manifest.jsonl").open("a") as file:
+        file.write('{"format": "veil')
+    rotated = (b"new" * 11, *KEYS)
+    raw = pa.RecordBatch.from_pydict({"name": ["Ada"], "age": ["1"]})
+    chunk = Chunk(2, raw, raw, np.arange(1))
+    Quarantine(tmp_path, "run-1", str(IDENTITY.to_public()), rotated).write(chunk, [QuarantinedRow(0, 0, ("x",))])
+    assert [entry.rows for entry in Held(directory, rotated, rows_recorded=3, ended=True).entries] == [2, 1]
+
+
+def test_finds_and_erases_a_subject_in_cells_and_unreadable_rows(tmp_path: Path) -> None:
+    """Places are told, never values; what is erased is gone from the files, and counted."""
+    path = write(tmp_path, [*ROWS, QuarantinedRow(0, 100, ("x",))])
+    quarantine = held(path.parent, 3)
+    matches = quarantine.find(" Cy-secret\n", [str(IDENTITY)])
+    assert [(match.position, match.columns) for match in matches] == [(102, ("name",))]
+    assert [match.position for match in quarantine.find("a,b", [str(IDENTITY)])] == [104]
+    assert quarantine.erase("Cy-secret", [str(IDENTITY)]) == 1
+    again = held(path.parent, 3)
+    assert (again.entries[0].rows, again.entries[0].erased) == (2, 1)
+    assert again.find("Cy-secret", [str(IDENTITY)]) == []
+    assert "Cy" not in repr(matches)
+
+
+def test_exports_to_a_named_recipient_only(tmp_path: Path) -> None:
+    """The pipeline's own key does not open the export."""
+    quarantine, reader = held(write(tmp_path, ROWS).parent), pyrage.x25519.Identity.generate()
+    data, rows = quarantine.export([str(IDENTITY)], str(reader.to_public()))
+    assert rows == pa.ipc.open_stream(pyrage.decrypt(data, [reader])).read_all().num_rows == 2
+    with pytest.raises(pyrage.DecryptError):
+        pyrage.decrypt(data, [IDENTITY])
+
+
+def test_purged_rows_are_gone_and_the_manifest_says_so(tmp_path: Path) -> None:
+    """The quarantine stays whole: what is listed as purged is not missing."""
+    path = write(tmp_path, ROWS)
+    assert held(path.parent).purge() == 2
+    assert not path.exists()
+    assert held(path.parent).kept == ()

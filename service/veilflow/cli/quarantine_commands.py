@@ -1,0 +1,310 @@
+"""``veil quarantine``: look at rows that were held back, give them back to their pipeline, or remove them for good."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from veilflow.cli.options import HERE, Common
+from veilflow.cli.output import Output, aligned
+from veilflow.errors import VeilError
+
+if TYPE_CHECKING:
+    from veilflow.run.held_rows import ListedQuarantine, OpenedQuarantine
+    from veilflow.run.replay import Waived
+    from veilflow.secret_stores.session import Session
+
+quarantine = App(name="quarantine", help="List, show, export, replay, release or remove rows that were held back.")
+
+Identity = Annotated[
+    Path | None, Parameter(help="File with age private keys, where the pipeline names a recipient of its own.")
+]
+
+
+@quarantine.command(name="list")
+def list_rows(*, common: Common = HERE) -> int:
+    """List the runs that hold rows back: how many, why, until when. Opens no key and shows no value."""
+    from veilflow.run.held_rows import list_quarantine
+
+    listed = list_quarantine(common.directory, common.environment)
+    if common.json:
+        _document(common, "quarantine_list", runs=[{**asdict(one), "reasons": list(one.reasons)} for one in listed])
+    elif not listed:
+        print("no run holds a row back")
+    else:
+        print("\n".join(aligned([("run", "pipeline", "rows", "files", "expires", "state"), *map(_listed, listed)])))
+    return 0
+
+
+def _listed(one: ListedQuarantine) -> tuple[str, ...]:
+    return one.run_id, one.pipeline, f"{one.rows:,}", f"{one.files:,}", one.expires, one.status
+
+
+@quarantine.command
+def show(
+    run_id: str, *, show_values: bool = False, limit: int = 20, identity: Identity = None, common: Common = HERE
+) -> int:
+    """Show why a run held rows back; with --show-values the rows themselves, which is recorded.
+
+    Parameters
+    ----------
+    run_id
+        A run's id, a unique beginning of it, or `last`.
+    show_values
+        Decrypt the rows and print them. Who did so, and when, is written into the project's state first.
+    limit
+        How many rows.
+    """
+    with _opened(common, run_id, identity) as opened:
+        if not show_values:
+            return _show_reasons(opened, common)
+        rows = _rows(opened, limit)
+        _record(common, "quarantine show", opened, rows=len(rows))
+    if common.json:
+        _document(common, "quarantine_rows", run_id=opened.held.run_id, rows=rows)
+        return 0
+    for row in rows:
+        print(f"row {row['position'] + 1}: {'; '.join(row['reasons'])}")
+        print("\n".join(f"    {name} = {value}" for name, value in row["values"].items()))
+    return 0
+
+
+def _show_reasons(opened: OpenedQuarantine, common: Common) -> int:
+    from veilflow.state import State
+
+    reasons, held = opened.document["quarantine"], opened.held
+    rows, events = sum(entry.rows for entry in held.kept), State(common.directory).events(held.run_id)
+    if common.json:
+        _document(common, "quarantine", run_id=held.run_id, rows=rows, reasons=reasons, events=events)
+        return 0
+    print(f"run {held.run_id}: {rows:,} rows held back, files whole")
+    print("\n".join(aligned([(f"{one['rows']:,} rows", one["column"] or "", one["reason"]) for one in reasons])))
+    print("\n".join(f"{event['at']} {event['actor']}: {event['action']}" for event in events))
+    return 0
+
+
+def _rows(opened: OpenedQuarantine, limit: int) -> list[dict[str, Any]]:
+    from veilflow.quarantine import POSITION, RAW, REASONS
+
+    found: list[dict[str, Any]] = []
+    for _entry, table in opened.held.tables(opened.identities):
+        for row in table.slice(0, max(limit - len(found), 0)).to_pylist():
+            position, reasons, raw = row.pop(POSITION), row.pop(REASONS), row.pop(RAW)
+            values = row if raw is None else {"(row as read)": raw.decode("utf-8", "backslashreplace")}
+            found.append(
+                {"position": position, "reasons": reasons, "values": {n: _plain(v) for n, v in values.items()}}
+            )
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+@quarantine.command
+def export(run_id: str, *, recipient: str, out: Path, identity: Identity = None, common: Common = HERE) -> int:
+    """Write a run's rows to one file that only the named age recipient can open; recorded.
+
+    Parameters
+    ----------
+    recipient
+        An age public key, age1….
+    out
+        The file to write: an Arrow stream in the age format. It must not exist.
+    """
+    from veilflow.quarantine import parse_recipient, write_private
+
+    parse_recipient(recipient)
+    if out.exists():
+        raise VeilError("VEIL200", f"{out} exists", "name a file that does not")
+    with _opened(common, run_id, identity) as opened:
+        data, rows = opened.held.export(opened.identities, recipient)
+        _record(common, "quarantine export", opened, rows=rows, recipient=recipient)
+        write_private(out.resolve(), data)
+    _say(common, "quarantine_export", f"{rows:,} rows in {out}", run_id=opened.held.run_id, rows=rows, out=str(out))
+    return 0
+
+
+@quarantine.command
+def replay(run_id: str, *, identity: Identity = None, common: Common = HERE) -> int:
+    """Give a run's rows to the pipeline as it is now: checked, treated and added to its table, as a run of its own."""
+    return _replay(run_id, identity, common, None)
+
+
+@quarantine.command
+def release(
+    run_id: str, *, waive: str, reason: str, column: str | None = None, identity: Identity = None, common: Common = HERE
+) -> int:
+    """Replay a run's rows with one check waived; treatment never is.
+
+    Parameters
+    ----------
+    waive
+        The expectation's type, such as expect_column_values_to_be_in_set.
+    reason
+        Why; recorded with your name.
+    column
+        The check's column, where several checks have this expectation.
+    """
+    from veilflow.run.replay import Waived
+
+    if not reason.strip():
+        raise VeilError("VEIL200", "--reason is empty", "say why the check may be waived for these rows")
+    return _replay(run_id, identity, common, Waived(waive, column, reason))
+
+
+def _replay(run_id: str, identity: Path | None, common: Common, waived: Waived | None) -> int:
+    from veilflow.cli.commands import _stopping
+    from veilflow.run import Request, execute
+    from veilflow.run.replay import Replay
+
+    output = Output(common.json, common.quiet)
+    with _stopping(), _opened(common, run_id, identity) as opened, output.progress() as on_progress:
+        parent, pipeline = opened.held.run_id, str(opened.document["pipeline"])
+        details = {} if waived is None else {"waived": waived.expectation, "reason": waived.reason}
+        _record(common, "quarantine release" if waived else "quarantine replay", opened, **details)
+        result = execute(
+            Request(common.directory, common.environment, pipeline), on_progress=on_progress(pipeline),
+            replay=Replay(parent, opened.held, opened.identities, waived),
+        )  # fmt: skip
+    output.runs_done(common.directory, [result])
+    return result.exit_status
+
+
+@quarantine.command
+def purge(*run_ids: str, expired: bool = False, common: Common = HERE) -> int:
+    """Remove rows for good: of the named runs, or of all whose retention is over; recorded.
+
+    Parameters
+    ----------
+    expired
+        All runs whose rows are older than their pipeline's quarantine.retention_days (default 30).
+    """
+    from veilflow.run.held_rows import expired as is_over
+    from veilflow.run.held_rows import list_quarantine
+
+    if bool(run_ids) == expired:
+        raise VeilError("VEIL200", "name runs, or say --expired", "`veil quarantine list` shows runs and dates")
+    if expired:
+        listed = list_quarantine(common.directory, common.environment)
+        run_ids = tuple(one.run_id for one in listed if one.files and is_over(one, datetime.now(UTC)))
+    purged = {}
+    for run_id in run_ids:
+        with _opened(common, run_id, None) as opened:
+            purged[opened.held.run_id] = opened.held.purge()
+            _record(common, "quarantine purge", opened, rows=purged[opened.held.run_id])
+    words = ", ".join(f"{run_id}: {rows:,} rows removed" for run_id, rows in purged.items()) or "nothing to remove"
+    _say(common, "quarantine_purge", words, purged=purged)
+    return 0
+
+
+@quarantine.command
+def find(*, subject: bool, column: str | None = None, identity: Identity = None, common: Common = HERE) -> int:
+    """Find a person's rows: the value (an e-mail address, an id) is read from stdin, and places are told, no values.
+
+    Parameters
+    ----------
+    subject
+        Read the value from stdin.
+    column
+        Look in this column only.
+    """
+    value = _subject(subject)
+    matches = []
+    for opened in _all_opened(common, identity):
+        found = opened.held.find(value, opened.identities, column)
+        _record(common, "quarantine find", opened, rows=len(found))
+        matches += found
+    if common.json:
+        _document(common, "quarantine_matches", matches=[asdict(one) for one in matches])
+        return 0
+    print("\n".join(f"{one.run_id}  row {one.position + 1}  {', '.join(one.columns)}" for one in matches) or "no row")
+    return 0
+
+
+@quarantine.command
+def erase(*, subject: bool, column: str | None = None, identity: Identity = None, common: Common = HERE) -> int:
+    """Erase a person's rows from every quarantine: the value is read from stdin; counts are recorded, never the value.
+
+    Parameters
+    ----------
+    subject
+        Read the value from stdin.
+    column
+        Look in this column only.
+    """
+    value = _subject(subject)
+    erased = {}
+    for opened in _all_opened(common, identity):
+        rows = opened.held.erase(value, opened.identities, column)
+        if rows:
+            erased[opened.held.run_id] = rows
+            _record(common, "quarantine erase", opened, rows=rows)
+    words = ", ".join(f"{run_id}: {rows:,} rows erased" for run_id, rows in erased.items()) or "no row"
+    _say(common, "quarantine_erase", words, erased=erased)
+    return 0
+
+
+# --- what they share -----------------------------------------------------------------------------
+
+
+def _subject(asked: bool) -> str:
+    if not asked or sys.stdin.isatty():
+        raise VeilError("VEIL200", "the value to look for is read from stdin", "veil quarantine find --subject < FILE")
+    value = sys.stdin.read().strip()
+    if not value:
+        raise VeilError("VEIL200", "stdin holds no value", "veil quarantine find --subject < FILE")
+    return value
+
+
+@contextmanager
+def _opened(common: Common, run_id: str, identity: Path | None) -> Iterator[OpenedQuarantine]:
+    from veilflow.run.held_rows import open_quarantine
+
+    with _session(common) as session:
+        yield open_quarantine(common.directory, common.environment, run_id, identity, session)
+
+
+def _all_opened(common: Common, identity: Path | None) -> Iterator[OpenedQuarantine]:
+    from veilflow.run.held_rows import list_quarantine, open_quarantine
+
+    listed = [one for one in list_quarantine(common.directory, common.environment) if one.rows]
+    with _session(common) as session:
+        for one in listed:
+            yield open_quarantine(common.directory, common.environment, one.run_id, identity, session)
+
+
+@contextmanager
+def _session(common: Common) -> Iterator[Session]:
+    """The secret stores, to open the key ring."""
+    from veilflow.cli.commands import secrets_session
+    from veilflow.config import load_names
+
+    names = load_names(common.directory, common.environment)
+    wanted = [names.keyring] if names.keyring else []
+    with secrets_session(common.directory, names, wanted, Output(common.json, common.quiet)) as session:
+        yield session
+
+
+def _record(common: Common, action: str, opened: OpenedQuarantine, **details: Any) -> None:
+    from veilflow.state import State
+
+    State(common.directory).record(action, opened.held.run_id, details)
+
+
+def _say(common: Common, kind: str, words: str, **facts: Any) -> None:
+    if common.json:
+        _document(common, kind, **facts)
+    else:
+        print(words)
+
+
+def _document(common: Common, kind: str, **facts: Any) -> None:
+    Output(common.json, common.quiet).document({"schema": f"veilflow/{kind}/1", **facts})

@@ -1,0 +1,148 @@
+"""What a run held back, read again: held against its manifest, opened with a private key, erased, purged."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyrage
+
+from veilflow.errors import VeilError
+from veilflow.quarantine.files import encrypt_table, read_bytes, write_private
+from veilflow.quarantine.manifest import Entry, Manifest
+
+POSITION, REASONS, RAW = "_veilflow_position", "_veilflow_reasons", "_veilflow_raw"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A row that holds a subject's value: where it is, never what it says."""
+
+    run_id: str
+    file: str
+    position: int
+    columns: tuple[str, ...]
+
+
+class Held:
+    """The quarantine of one run; every file was held against the manifest when this was made.
+
+    ``rows_recorded`` is what the run's record says was held back, ``ended`` whether that record is final: of a run
+    that died some rows may be here that it does not count. VEIL503 for anything that is missing, changed or added.
+    """
+
+    def __init__(self, directory: Path, keys: Sequence[bytes], *, rows_recorded: int, ended: bool) -> None:
+        self.directory, self.run_id = directory, directory.name
+        self.manifest = Manifest(directory, keys)
+        self.entries = self.manifest.entries()
+        kept = {entry.file: entry for entry in self.entries if not entry.purged}
+        there = {path.name for path in directory.glob("*.age")} if directory.exists() else set()
+        for name in sorted(kept.keys() - there):
+            raise self._wrong(f"the file {name} is missing")
+        for name in sorted(there - kept.keys() if ended else set()):
+            raise self._wrong(f"the file {name} does not belong to it")
+        for name, entry in kept.items():
+            if hashlib.sha256((directory / name).read_bytes()).hexdigest() != entry.sha256:
+                raise self._wrong(f"the file {name} was changed")
+        counted = sum(entry.rows + entry.erased for entry in self.entries)
+        if counted < rows_recorded or (ended and counted != rows_recorded):
+            raise self._wrong(f"it lists {counted} rows, and the run's record says {rows_recorded}")
+
+    def _wrong(self, what: str) -> VeilError:
+        return VeilError(
+            "VEIL503", f"the quarantine of run {self.run_id} is not whole: {what}",
+            "restore the run's directory under .veil/quarantine from a backup",
+        )  # fmt: skip
+
+    @property
+    def kept(self) -> tuple[Entry, ...]:
+        return tuple(entry for entry in self.entries if not entry.purged and entry.rows)
+
+    def tables(self, identities: Sequence[str]) -> Iterator[tuple[Entry, pa.Table]]:
+        """The rows file by file. VEIL221 if none of ``identities`` opens them, VEIL503 if one is damaged."""
+        for entry in self.kept:
+            yield entry, read_bytes(self.directory / entry.file, identities)
+
+    def find(self, subject: str, identities: Sequence[str], column: str | None = None) -> list[Match]:
+        """The rows in which a cell equals ``subject`` (after NFC and trimming), or whose bytes contain it."""
+        found = []
+        for entry, table in self.tables(identities):
+            rows = matching_rows(table, subject, column)
+            positions = table.column(POSITION).to_numpy()
+            found += [Match(self.run_id, entry.file, int(positions[row]), names) for row, names in rows.items()]
+        return found
+
+    def erase(self, subject: str, identities: Sequence[str], column: str | None = None) -> int:
+        """Rewrite each file without the rows of ``find``; returns how many they were. Durable when it returns."""
+        erased = 0
+        for entry, table in self.tables(identities):
+            rows = matching_rows(table, subject, column)
+            if not rows:
+                continue
+            left = table.filter(pa.array(np.isin(np.arange(table.num_rows), list(rows), invert=True)))
+            facts = {**(table.schema.metadata or {}), b"rows": str(left.num_rows).encode()}
+            encrypted = encrypt_table(left.replace_schema_metadata(facts), entry.recipient)
+            # The old file is gone when the line says so: a crash between the two is VEIL503 and never a silent return.
+            write_private(self.directory / entry.file, encrypted)
+            digest = hashlib.sha256(encrypted).hexdigest()
+            self.manifest.append(
+                replace(
+                    entry, rows=left.num_rows, sha256=digest, erased=entry.erased + len(rows), recipient=entry.recipient
+                )
+            )
+            erased += len(rows)
+        return erased
+
+    def export(self, identities: Sequence[str], recipient: str) -> tuple[bytes, int]:
+        """All rows as one Arrow stream encrypted to ``recipient``, and how many they are."""
+        tables = [table.replace_schema_metadata(None) for _, table in self.tables(identities)]
+        whole = pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
+        return encrypt_table(whole.replace_schema_metadata({"format": "veilflow/quarantine_export/1", "run": self.run_id}), recipient), whole.num_rows  # fmt: skip
+
+    def purge(self) -> int:
+        """Remove the files for good and say so in the manifest; returns the rows that were in them."""
+        rows = 0
+        for entry in self.entries:
+            if not entry.purged:
+                (self.directory / entry.file).unlink()
+                self.manifest.append(replace(entry, purged=True))
+                rows += entry.rows
+        return rows
+
+
+def matching_rows(table: pa.Table, subject: str, column: str | None) -> dict[int, tuple[str, ...]]:
+    """Row numbers with the names of the columns that hold the subject's value."""
+    wanted = _plain(subject)
+    found: dict[int, list[str]] = {}
+    for name in table.column_names:
+        if name in (POSITION, REASONS) or (column is not None and name != column):
+            continue
+        for row in np.flatnonzero(_holds(table.column(name), name, wanted)):
+            found.setdefault(int(row), []).append("(unreadable row)" if name == RAW else name)
+    return {row: tuple(names) for row, names in sorted(found.items())}
+
+
+def _holds(values: pa.ChunkedArray, name: str, wanted: str) -> list[bool]:
+    if name == RAW:
+        return [value is not None and wanted.encode() in value for value in values.to_pylist()]
+    texts = values if pa.types.is_string(values.type) else pc.cast(values, pa.string())
+    return [text is not None and _plain(text) == wanted for text in texts.to_pylist()]
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFC", text).strip()
+
+
+def parse_recipient(text: str) -> str:
+    """An age public key. VEIL202 if it is none."""
+    try:
+        pyrage.x25519.Recipient.from_str(text)
+    except pyrage.RecipientError:
+        raise VeilError("VEIL202", "the recipient is not an age public key", "it looks like age1…; `age-keygen` makes one") from None  # fmt: skip
+    return text

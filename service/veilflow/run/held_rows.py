@@ -1,0 +1,128 @@
+"""Opening what runs held back: the key ring for the manifest, a private key for the rows; and what is listed without any."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from veilflow.config import QUARANTINE_DAYS, load_names, load_pipeline
+from veilflow.errors import VeilError
+from veilflow.keys import KeyRing, age_identity
+from veilflow.quarantine import Held, Manifest
+from veilflow.run.keyring import open_ring
+from veilflow.run.prepare import manifest_keys
+from veilflow.secret_stores.session import Session
+from veilflow.state import State
+
+_FINAL = ("succeeded", "published_unreported")
+
+
+@dataclass(frozen=True)
+class OpenedQuarantine:
+    """One run's rows with the keys that open them."""
+
+    held: Held
+    identities: tuple[str, ...]
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedQuarantine:
+    """What is known of a run's rows without a key."""
+
+    run_id: str
+    pipeline: str
+    started: str
+    rows: int
+    files: int
+    erased: int
+    expires: str
+    status: str
+    reasons: tuple[Mapping[str, Any], ...]
+
+
+def open_quarantine(
+    project: Path, environment: str, run_id: str, identity: Path | None, session: Session
+) -> OpenedQuarantine:
+    """The quarantine of a run (an id, a unique beginning of one, or ``last``), held against its manifest.
+
+    ``identity`` is a file with age private keys, for a pipeline that names a recipient of its own.
+    """
+    state = State(project)
+    document, _plan = state.run(run_id)
+    ring = _ring(project, environment, session)
+    pipeline, directory = document["pipeline"], state.directory / "quarantine" / document["run_id"]
+    held = Held(
+        directory, manifest_keys(ring, pipeline), rows_recorded=document["counts"]["quarantined"],
+        ended=document["status"] in _FINAL,
+    )  # fmt: skip
+    return OpenedQuarantine(held, _identities(ring, pipeline, identity), document)
+
+
+def list_quarantine(project: Path, environment: str) -> tuple[ListedQuarantine, ...]:
+    """Every run that holds rows back, newest first; opens no key, so nothing is held against the manifests."""
+    state = State(project)
+    found = []
+    for document in state.runs(limit=1_000_000):
+        entries = Manifest(state.directory / "quarantine" / document["run_id"], ()).entries()
+        if not entries:
+            continue
+        rows = sum(entry.rows for entry in entries if not entry.purged)
+        found.append(
+            ListedQuarantine(
+                run_id=document["run_id"], pipeline=document["pipeline"], started=document["started"], rows=rows,
+                files=sum(1 for entry in entries if not entry.purged), erased=sum(entry.erased for entry in entries),
+                expires=_expires(document, project, environment), status=_status(state, document, rows),
+                reasons=tuple(document["quarantine"]),
+            )
+        )  # fmt: skip
+    return tuple(found)
+
+
+def expired(listed: ListedQuarantine, now: datetime) -> bool:
+    """Whether the retention of a run's rows is over."""
+    return datetime.fromisoformat(listed.expires) <= now
+
+
+def _expires(document: Mapping[str, Any], project: Path, environment: str) -> str:
+    """By the pipeline as it is now; a pipeline that is gone keeps the default."""
+    days = QUARANTINE_DAYS
+    with suppress(VeilError):
+        days = load_pipeline(project, document["pipeline"], environment).quarantine_days
+    until = datetime.fromisoformat(document["started"]).astimezone(UTC) + timedelta(days=days)
+    return until.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _status(state: State, document: Mapping[str, Any], rows: int) -> str:
+    replays = [
+        run["run_id"] for run in state.runs(limit=1_000_000)
+        if run["parent_run"] == document["run_id"] and run["status"] in _FINAL
+    ]  # fmt: skip
+    if not rows:
+        return "empty"
+    return f"replayed by {replays[0]}" if replays else "held"
+
+
+def _ring(project: Path, environment: str, session: Session) -> KeyRing:
+    names = load_names(project, environment)
+    return open_ring(session, names, names.keyring)
+
+
+def _identities(ring: KeyRing, pipeline: str, identity: Path | None) -> tuple[str, ...]:
+    own = [
+        age_identity(ring.derive("quarantine", pipeline, version, opening=True).value)[0] for version in ring.versions
+    ]
+    if identity is None:
+        return tuple(own)
+    try:
+        lines = identity.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise VeilError("VEIL221", "the file of --identity cannot be read", "name a file as `age-keygen` writes it") from None  # fmt: skip
+    given = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not given:
+        raise VeilError("VEIL222", "the file of --identity holds no key", "name a file as `age-keygen` writes it")
+    return (*given, *own)

@@ -1,0 +1,177 @@
+"""A run over rows in quarantine: the same plan and steps, with the rows that an earlier run held back as its source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+
+from veilflow.errors import VeilError
+from veilflow.model import (
+    CheckPlan,
+    Chunk,
+    FileIdentity,
+    Mode,
+    RejectedRow,
+    Slice,
+    SourceColumn,
+    SourceConfig,
+    SourceSchema,
+)
+from veilflow.quarantine import POSITION, RAW, REASONS, Held
+from veilflow.run.prepare import Loaded, Prepared
+from veilflow.sources.arrow_types import column_type
+from veilflow.sources.rows import cast_chunk
+from veilflow.state import State
+
+_OURS = (POSITION, REASONS, RAW)
+_PUBLISHED = ("succeeded", "published_unreported")
+
+
+@dataclass(frozen=True)
+class Waived:
+    """A check that a release lets pass; ``column`` only where several checks have the expectation."""
+
+    expectation: str
+    column: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What makes a run a replay.
+
+    The rows are added to the table of their run, also where the pipeline replaces it. Shares of failing rows and
+    limits are about whole sources, so here they refuse nothing: a row that fails again is held back again, in this run.
+    """
+
+    parent_run: str
+    held: Held
+    identities: tuple[str, ...]
+    waived: Waived | None = None
+
+    def loaded(self, loaded: Loaded) -> Loaded:
+        """The pipeline with the quarantine as its source."""
+        pipeline = loaded.pipeline
+        refuse_later_runs(self.held, pipeline.target.mode, State(loaded.project), self.parent_run)
+        source = QuarantineSource(self.held, self.identities, pipeline.source)
+        # A merge goes on merging, and must not delete who is not among these few rows.
+        mode: Mode = "merge" if pipeline.target.mode == "merge" else "append"
+        target = replace(pipeline.target, mode=mode, delete=False)
+        changed = replace(pipeline, target=target, max_quarantined=None, allow_empty=True)
+        return replace(loaded, source=source, pipeline=changed)
+
+    def prepared(self, prepared: Prepared) -> Prepared:
+        """The plan with its checks as a replay judges them."""
+        plan = prepared.decision.plan
+        waived = _waived(plan.checks, self.waived)
+        checks = tuple(_judged_again(check, check is waived) for check in plan.checks)
+        return replace(prepared, decision=replace(prepared.decision, plan=replace(plan, checks=checks)))
+
+
+def _judged_again(check: CheckPlan, waived: bool) -> CheckPlan:
+    """A waived check still counts its rows, and lets them pass."""
+    if waived:
+        return replace(check, on_fail="warn")
+    return replace(check, mostly=0.0) if check.on_fail == "quarantine" else check
+
+
+def _waived(checks: Sequence[CheckPlan], waived: Waived | None) -> CheckPlan | None:
+    if waived is None:
+        return None
+    found = [check for check in checks if check.type == waived.expectation]
+    found = [check for check in found if waived.column in (None, check.column)]
+    if len(found) == 1:
+        return found[0]
+    listed = ", ".join(f"{check.type} --column {check.column!r}" for check in (found or checks)) or "none"
+    raise VeilError(
+        "VEIL207", "several checks have this expectation" if found else "the pipeline has no such check",
+        f"name one: {listed}",
+    )  # fmt: skip
+
+
+def refuse_replay(state: State, parent_run: str) -> None:
+    """VEIL322 if the rows are in the table already: a second replay would load them twice."""
+    for document in state.runs(limit=1_000_000):
+        if document["parent_run"] == parent_run and document["status"] in _PUBLISHED:
+            raise VeilError(
+                "VEIL322", f"the rows of run {parent_run} were replayed by run {document['run_id']}",
+                f"what failed again is held by that run: veil quarantine replay {document['run_id']}",
+            )  # fmt: skip
+
+
+def refuse_later_runs(held: Held, mode: str, state: State, parent_run: str) -> None:
+    """VEIL322 where replaying would make no sense, or mix two states of a source."""
+    document, _plan = state.run(parent_run)
+    if not held.kept:
+        raise VeilError("VEIL322", f"run {parent_run} holds back no row any more", "`veil quarantine list` shows what is there")  # fmt: skip
+    if document["status"] not in _PUBLISHED:
+        raise VeilError(
+            "VEIL322", f"run {parent_run} published nothing, so there is no table that its rows could join",
+            f"repair what refused it and run the pipeline again: veil run {document['pipeline']}",
+        )  # fmt: skip
+    refuse_replay(state, parent_run)
+    newer = [
+        run["run_id"]
+        for run in state.runs(limit=1_000_000)
+        if run["pipeline"] == document["pipeline"] and run["run_id"] > parent_run and run["parent_run"] is None
+        and run["status"] in _PUBLISHED
+    ]  # fmt: skip
+    if mode in ("replace", "merge") and newer:
+        raise VeilError(
+            "VEIL322", f"run {newer[0]} has published since; rows of an older source would stand beside its, or over them",
+            f"look at what that run held back: veil quarantine list; these rows stay until `veil quarantine purge {parent_run}`",
+        )  # fmt: skip
+
+
+class QuarantineSource:
+    """The rows of one run's quarantine, one slice a file, at the positions that they had in their source."""
+
+    def __init__(self, held: Held, identities: Sequence[str], config: SourceConfig) -> None:
+        self._held, self._identities, self._config = held, tuple(identities), config
+
+    def files(self) -> tuple[FileIdentity, ...]:
+        """The files that are kept."""
+        stats = [(entry.file, (self._held.directory / entry.file).stat()) for entry in self._held.kept]
+        return tuple(FileIdentity(f"{self._held.run_id}/{name}", one.st_size, one.st_mtime_ns) for name, one in stats)
+
+    def schema(self) -> SourceSchema:
+        """The columns as they were read, with the types that the pipeline declares now."""
+        _entry, table = next(self._held.tables(self._identities))
+        fields = [field for field in table.schema if field.name not in _OURS]
+        types = self._config.types
+        return SourceSchema(
+            tuple(SourceColumn(field.name, types.get(field.name, column_type(field.type))) for field in fields)
+        )
+
+    def slices(self, columns: Sequence[SourceColumn], _chunk_rows: int) -> Iterator[Slice]:
+        """One slice a file, whatever the chunk size: a receipt then stands for a file."""
+        for number, (_entry, table) in enumerate(self._held.tables(self._identities)):
+            yield _Kept(number, table, columns)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    number: int
+    table: pa.Table
+    columns: Sequence[SourceColumn]
+
+    def read(self) -> Chunk:
+        """The rows with columns, and those that never had any: their bytes can only be held back again."""
+        raw = self.table.column(RAW)
+        unreadable = self.table.filter(raw.is_valid())
+        table = self.table.filter(raw.is_null()).combine_chunks()
+        rejected = [
+            RejectedRow(row[POSITION], (row[REASONS] or ["it could not be read"])[0], row[RAW])
+            for row in unreadable.select(list(_OURS)).to_pylist()
+        ]
+        positions = table.column(POSITION).to_numpy().astype(np.int64)
+        plain = table.drop_columns(list(_OURS)).replace_schema_metadata(None)
+        batches = plain.to_batches()
+        batch = batches[0] if batches else pa.RecordBatch.from_pylist([], schema=plain.schema)
+        return cast_chunk(self.number, batch, positions, rejected, self.columns)
+
+
+__all__ = ["QuarantineSource", "Replay", "Waived", "refuse_later_runs", "refuse_replay"]

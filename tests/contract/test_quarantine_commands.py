@@ -1,0 +1,147 @@
+"""Rows in quarantine as a user meets them: listed, shown, replayed, released, erased, purged."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyrage
+import pytest
+
+SUITE = """\
+expectations:
+  - {type: expect_column_values_to_be_in_set, kwargs: {column: city, value_set: [London]}, severity: warning}
+  - {type: expect_column_values_to_be_between, kwargs: {column: age, min_value: 18}, severity: warning}
+"""
+
+
+@pytest.fixture
+def held(make_project: Any) -> Any:
+    """A project whose run held back Bo: wrong city, too young."""
+    project = make_project()
+    project.write("pipelines/expectations/people.yaml", SUITE)
+    pipeline = (project.directory / "pipelines/people.yaml").read_text() + "expectations: people\n"
+    project.write("pipelines/people.yaml", pipeline)
+    assert project.veil("run", "people", "--direct").status == 0
+    return project
+
+
+def pipe(project: Any, value: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "veilflow.cli", "quarantine", *arguments]
+    return subprocess.run(command, cwd=project.directory, input=value, capture_output=True, text=True, check=False)
+
+
+def last(project: Any) -> str:
+    return str(project.veil("quarantine", "list", "--json").json["runs"][0]["run_id"])
+
+
+def test_lists_and_shows_without_values_unless_asked(held: Any) -> None:
+    """Counts and reasons; the values need the private key and a record of who looked."""
+    listed, shown = held.veil("quarantine", "list"), held.veil("quarantine", "show", "last")
+    assert "held" in listed.out and "1 rows" in shown.out
+    assert "Bo" not in listed.out + shown.out + listed.err + shown.err
+    values = held.veil("quarantine", "show", "last", "--show-values", "--json").json
+    assert values["rows"][0]["values"]["name"] == "Bo" and values["rows"][0]["position"] == 1
+    events = held.veil("quarantine", "show", "last", "--json").json["events"]
+    assert [event["action"] for event in events] == ["quarantine show"]
+
+
+def test_replays_repaired_rules_once(held: Any) -> None:
+    """The row joins the table through the same plan; a second replay would load it twice."""
+    run = last(held)
+    held.write("pipelines/expectations/people.yaml", SUITE.replace("London", "London, Oslo").replace("18", "16"))
+    done = held.veil("quarantine", "replay", run, "--json")
+    assert done.json["counts"] == {"read": 1, "loaded": 1, "quarantined": 0, "filtered": 0}
+    assert (done.json["parent_run"], done.json["mode"], len(held.rows())) == (run, "append", 3)
+    again = held.veil("quarantine", "replay", run, "--json")
+    assert (again.status, again.json["errors"][0]["code"], len(held.rows())) == (3, "VEIL322", 3)
+
+
+def test_what_fails_again_is_held_back_by_the_replay(held: Any) -> None:
+    """Nothing lost: the rows stand in the newer run's quarantine."""
+    done = held.veil("quarantine", "replay", last(held), "--json")
+    assert (done.status, done.json["counts"]["quarantined"], len(held.rows())) == (0, 1, 2)
+
+
+def test_releases_one_check_and_never_treatment(held: Any) -> None:
+    """The other check still holds the row back; with both repaired or waived it is loaded, treated."""
+    first = held.veil("quarantine", "release", last(held), "--waive", "expect_column_values_to_be_in_set",
+                      "--reason", "a new office", "--json")  # fmt: skip
+    assert first.json["counts"]["quarantined"] == 1
+    held.write("pipelines/expectations/people.yaml", SUITE.replace("18", "16"))
+    second = held.veil("quarantine", "release", last(held), "--waive", "expect_column_values_to_be_in_set",
+                       "--reason", "a new office", "--json")  # fmt: skip
+    assert second.json["counts"]["loaded"] == 1
+    assert any("Oslo" in row and "Bo" not in row for row in held.rows())
+    wrong = held.veil("quarantine", "release", last(held), "--waive", "expect_nothing", "--reason", "x", "--json")
+    assert wrong.status in (2, 3)
+
+
+def test_refuses_a_replay_into_a_table_that_a_later_run_has_replaced(held: Any) -> None:
+    """Rows of an older source would stand beside those of a newer one."""
+    run = last(held)
+    assert held.veil("run", "people", "--direct").status == 0
+    done = held.veil("quarantine", "replay", run, "--json")
+    assert (done.status, done.json["errors"][0]["code"]) == (3, "VEIL322")
+
+
+def test_finds_and_erases_a_person_by_a_value_from_stdin(held: Any) -> None:
+    """The value stands in no argument, no output and no record."""
+    found = pipe(held, "bo@example.org\n", "find", "--subject")
+    assert (found.returncode, "row 2  email" in found.stdout) == (0, True)
+    erased = pipe(held, "bo@example.org", "erase", "--subject")
+    assert "1 rows erased" in erased.stdout
+    assert pipe(held, "bo@example.org", "find", "--subject").stdout.strip() == "no row"
+    assert "bo@example" not in found.stdout + erased.stdout
+    assert b"bo@example" not in (held.directory / ".veil/state.db").read_bytes()
+    assert held.veil("quarantine", "show", "last").status == 0
+    assert pipe(held, "", "find", "--subject").returncode == 2
+
+
+def test_a_removed_file_is_found_by_every_command(held: Any) -> None:
+    """VEIL503, exit status 5."""
+    run = last(held)
+    (file,) = (held.directory / ".veil/quarantine" / run).glob("*.age")
+    content = file.read_bytes()
+    file.unlink()
+    assert held.veil("quarantine", "show", run).status == 5
+    assert held.veil("quarantine", "replay", run).status == 5
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert held.veil("quarantine", "show", run).status == 5
+
+
+def test_rows_go_to_the_recipient_that_the_pipeline_names(held: Any, tmp_path: Path) -> None:
+    """The pipeline's own key ring does not open them; a file with the private key does."""
+    reader = pyrage.x25519.Identity.generate()
+    pipeline = (held.directory / "pipelines/people.yaml").read_text()
+    held.write(
+        "pipelines/people.yaml", pipeline + f"quarantine: {{recipient: {reader.to_public()}, retention_days: 7}}\n"
+    )
+    assert held.veil("run", "people", "--direct").status == 0
+    assert held.veil("quarantine", "show", last(held)).status == 0
+    closed = held.veil("quarantine", "show", last(held), "--show-values", "--json")
+    assert (closed.status, closed.json["errors"][0]["code"]) == (2, "VEIL221")
+    identity = tmp_path / "reader.txt"
+    identity.write_text(f"# created today\n{reader}\n")
+    opened = held.veil("quarantine", "show", last(held), "--show-values", "--identity", str(identity))
+    assert opened.status == 0 and "Bo" in opened.out
+
+
+def test_purges_by_name_and_leaves_what_is_not_expired(held: Any) -> None:
+    """Retention is 30 days unless the pipeline says another number."""
+    assert "nothing" in held.veil("quarantine", "purge", "--expired").out
+    assert "1 rows removed" in held.veil("quarantine", "purge", "last").out
+    assert held.veil("quarantine", "replay", "last", "--json").json["errors"][0]["code"] == "VEIL322"
+    assert held.veil("quarantine", "purge").status == 2
+
+
+def test_exports_to_a_recipient(held: Any, tmp_path: Path) -> None:
+    """One file that only the named private key opens."""
+    reader = pyrage.x25519.Identity.generate()
+    out = tmp_path / "rows.age"
+    arguments = ("quarantine", "export", "last", "--recipient", str(reader.to_public()), "--out", str(out))
+    assert held.veil(*arguments).status == 0
+    assert b"bo@example.org" in pyrage.decrypt(out.read_bytes(), [reader])
+    assert held.veil(*arguments).status == 2
