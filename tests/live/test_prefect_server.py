@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
@@ -30,6 +31,24 @@ server.wait()
 assert "prefect" not in sys.modules
 print(server.pid, flush=True)
 time.sleep(600)
+"""
+
+
+APPEND = """
+import sys, time
+from pathlib import Path
+from veilflow.errors import PassingFault
+from veilflow.model import Secret, SecretRef
+from veilflow.secret_stores import open_store
+store, ref = open_store("prefect", {}, Path(".")), SecretRef("written-by-two")
+for number in range(5):
+    while True:
+        old = store.read(ref)
+        try:
+            store.replace(ref, old, Secret(f"{old.secret.reveal()} {sys.argv[1]}{number}"))
+            break
+        except PassingFault:
+            time.sleep(0.02)
 """
 
 
@@ -65,6 +84,50 @@ def test_a_field_is_an_entry_of_the_object_in_the_block(directory: Path) -> None
     assert store.read(SecretRef("login", "password")).secret.reveal() == "007"
     with pytest.raises(VeilError, match="VEIL221"):
         store.read(SecretRef("login", "token"))
+
+
+def test_a_typed_block_is_a_login_with_its_password_as_it_was_typed(directory: Path) -> None:
+    """The form of Prefect's page: a password that looks like a number stays a text, and one field can be named."""
+    from veilflow.secret_stores.prefect_blocks import DatabaseCredentials
+
+    store = open_store("prefect", {}, directory.parent)
+    DatabaseCredentials(username="loader", password="1e5000000").save("warehouse", _sync=True)  # type: ignore[call-arg,arg-type]
+    ref = SecretRef("veilflow-database-credentials/warehouse")
+    assert json.loads(store.read(ref).secret.reveal()) == {"username": "loader", "password": "1e5000000"}
+    password = SecretRef(ref.path, field="password")
+    assert store.read(password).secret.reveal() == "1e5000000"
+    assert store.facts(ref) is not None
+    store.replace(password, store.read(password), Secret("another-password"))
+    assert json.loads(store.read(ref).secret.reveal()) == {"username": "loader", "password": "another-password"}
+    with pytest.raises(VeilError, match="VEIL221.*warehous"):
+        store.read(SecretRef("veilflow-database-credentials/warehous"))
+
+
+def test_the_block_type_shows_in_prefects_pages(directory: Path) -> None:
+    """Its form marks the password as a secret, so the pages and the API show it as stars."""
+    from prefect.client.orchestration import get_client
+
+    from veilflow.secret_stores.prefect_blocks import DatabaseCredentials, register
+
+    register()
+    DatabaseCredentials(username="loader", password="clear-marker-value").save("shown", _sync=True)  # type: ignore[call-arg,arg-type]
+    with get_client(sync_client=True) as client:
+        kind = client.read_block_type_by_slug("veilflow-database-credentials")
+        assert kind.name == "Veilflow Database Credentials"
+        schema = client.get_most_recent_block_schema_for_block_type(kind.id)
+        assert schema is not None and schema.fields["secret_fields"] == ["password"]
+        shown = client.read_block_document_by_name("shown", "veilflow-database-credentials", include_secrets=False)
+    assert "clear-marker-value" not in str(shown.data)
+
+
+def test_two_processes_that_write_a_block_never_lose_what_the_other_wrote(directory: Path) -> None:
+    """Who died in the middle of writing stops the others for a minute at most."""
+    store, ref = open_store("prefect", {}, directory.parent), SecretRef("written-by-two")
+    store.write(ref, Secret("beginning"))
+    writers = [subprocess.Popen([sys.executable, "-c", APPEND, name]) for name in "ab"]
+    assert [writer.wait(240) for writer in writers] == [0, 0]
+    written = store.read(ref).secret.reveal().split()
+    assert sorted(written[1:]) == sorted(f"{name}{number}" for name in "ab" for number in range(5))
 
 
 def test_a_missing_block_is_named(directory: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from veilflow.cli.output import Output
 from veilflow.errors import VeilError
 
-_CONTENT = ("pipelines", "policies", "secrets", "data")
+_CONTENT = ("pipelines", "policies", "secrets", "environments", "data")
 
 
 def sample_directory() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,13 @@ from veilflow.cli.options import HERE, Common
 from veilflow.cli.output import Output, aligned
 
 if TYPE_CHECKING:
+    from veilflow.errors import VeilError
     from veilflow.run.secret_report import Checked, Listed
+    from veilflow.run.store_policy import Difference, StorePolicy
 
-secrets = App(name="secrets", help="List secrets, check that they can be read, or see who opened them.")
+secrets = App(
+    name="secrets", help="List secrets, check that they can be read, or print the policy that a pipeline needs."
+)
 
 
 @secrets.command(name="list")
@@ -67,6 +72,31 @@ def check(*names: str, common: Common = HERE) -> int:
         found = check_secrets(session, known, names)
     _show_checks(output, found)
     return worst_status([one.error.exit_status for one in found if one.error])
+
+
+@secrets.command
+def policy(pipeline: str, *, check: bool = False, common: Common = HERE) -> int:
+    """Print the least-privilege policy, in HCL for Vault or OpenBao, for the secrets that a pipeline's run opens.
+
+    Parameters
+    ----------
+    check
+        Log in, and tell where the present login's policy allows less or more than that.
+    """
+    from veilflow.cli.commands import _stopping, secrets_session
+    from veilflow.config import load_names, load_pipeline
+    from veilflow.run.secrets import check_kinds
+    from veilflow.run.store_policy import differences, policies_for, refused
+
+    output, project = Output(common.json, common.quiet), common.directory
+    config = load_pipeline(project, pipeline, common.environment)
+    names = check_kinds(load_names(project, common.environment))
+    with _stopping(), secrets_session(project, names, (), output) as session:
+        found = policies_for(session, names, config)
+        differing = tuple(one for each in found for one in differences(session, names, each)) if check else ()
+    error = refused(differing)
+    _show_policy(output, pipeline, found, differing if check else None, error)
+    return error.exit_status if error else 0
 
 
 # --- words and documents -----------------------------------------------------------------
@@ -137,6 +167,40 @@ def _show_checks(output: Output, found: tuple[Checked, ...]) -> None:
         ]  # fmt: skip
         print("\n".join(aligned(rows)))
     output.problems([one.error for one in found if one.error])
+
+
+def _show_policy(
+    output: Output, pipeline: str, found: Sequence[StorePolicy], differing: Sequence[Difference] | None,
+    error: VeilError | None,
+) -> None:  # fmt: skip
+    from veilflow.run.result import error_document
+
+    if output.as_json:
+        output.document({
+            "schema": "veilflow/secrets_policy/1",
+            "pipeline": pipeline,
+            "policies": [
+                {"store": one.store, "secrets": list(one.secrets), "hcl": one.hcl,
+                 "paths": [{"path": right.path, "capabilities": list(right.capabilities)} for right in one.rights]}
+                for one in found
+            ],
+            "differences": None if differing is None else [
+                {"store": one.store, "path": one.path, "missing": list(one.missing), "beyond": list(one.beyond)}
+                for one in differing
+            ],
+            "errors": [] if error is None else [error_document(error)],
+        })  # fmt: skip
+    else:
+        print(
+            "\n".join(one.hcl for one in found).rstrip("\n")
+            or f"# no secret of {pipeline} lies in a store with policies"
+        )
+        for one in differing or ():
+            if one.beyond:
+                output.say(f"more than needed on {one.path}: {', '.join(one.beyond)}")
+        if differing is not None and error is None:
+            output.say("the login has every right that the plan needs")
+    output.problems([error] if error else [])
 
 
 def _show_accesses(output: Output, accesses: list[dict[str, Any]]) -> None:

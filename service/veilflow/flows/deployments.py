@@ -15,6 +15,7 @@ from prefect.workers.process import ProcessWorker
 
 from veilflow.errors import VeilError
 from veilflow.flows.pipeline import run_pipeline
+from veilflow.secret_stores.prefect_blocks import register as register_blocks
 
 ENTRYPOINT = "veilflow.flows.run_pipeline"
 #: A project has a folder `secrets/`; a worker must not take it for the standard library's module.
@@ -24,7 +25,7 @@ WORKER_ENVIRONMENT = {"PYTHONSAFEPATH": "1"}
 def deploy(pipeline: str, project: Path, environment: str, cron: str, work_pool: str) -> str:
     """Register or update a deployment and return its name, ``<flow>/<pipeline>-<environment>``.
 
-    Makes the process work pool if there is none. VEIL403 if no server is known or it does not answer, VEIL202 for
+    Makes the process work pool if there is none, and Veilflow's block types. VEIL403 if no server is known or it does not answer, VEIL202 for
     a cron line that cannot be read or a work pool of another type.
     """
     if not get_current_settings().api.url:
@@ -36,6 +37,7 @@ def deploy(pipeline: str, project: Path, environment: str, cron: str, work_pool:
     try:
         with get_client(sync_client=True) as client:
             _ensure_process_pool(client, work_pool)
+        register_blocks()
         deployment.apply(_sync=True)  # type: ignore[call-arg]
     except (httpx.HTTPError, PrefectException, RuntimeError) as error:
         raise VeilError(

@@ -116,7 +116,7 @@ def decide(
         checks=checks,
         filters=filters,
         target=TargetPlan(target.kind, target.shown, target.table, target.mode, publish, target.key, target.delete),
-        secrets=_secrets(pipeline, names),
+        secrets=secrets_needed(pipeline, names),
         keyring=keyring,
         on_bad_row=pipeline.source.on_bad_row,
         max_quarantined=pipeline.max_quarantined,
@@ -329,7 +329,8 @@ def _filter_fits(rule: FilterPlan, kind: pa.DataType) -> bool:
     return True
 
 
-def _secrets(pipeline: PipelineConfig, names: NamesConfig | None) -> tuple[str, ...]:
+def secrets_needed(pipeline: PipelineConfig, names: NamesConfig | None) -> tuple[str, ...]:
+    """The names of the secrets that a run opens."""
     if names is None:
         return ()
     connection = names.connections.get(pipeline.target.connection or "")

@@ -140,6 +140,12 @@ class VaultStore:
             return (Right(f"{mount}/decrypt/{rest.rpartition('/')[2]}", ("update",)),)
         return (Right(f"{mount}/{rest}", ("read",)),)
 
+    def own_rights(self, *, leases: bool) -> tuple[Right, ...]:
+        """What the login itself needs: to be kept alive, asked about and given back; none is on a secret."""
+        own = {"renew-self": "update", "lookup-self": "read", "revoke-self": "update"}
+        rights = tuple(Right(f"auth/token/{name}", (capability,)) for name, capability in own.items())
+        return (*rights, Right("sys/leases/renew", ("update",))) if leases else rights
+
     def capabilities(self, paths: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
         """What the store's own token may do on each path, as Vault says it."""
         answer = self._ask(READ, lambda vault: vault.sys.get_capabilities(list(paths)), "sys/capabilities-self")

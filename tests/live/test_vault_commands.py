@@ -1,0 +1,117 @@
+"""`veil secrets policy|check` and `veil keys` against a real Vault."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from vault_server import VaultServer
+
+if TYPE_CHECKING:
+    from conftest import Project
+
+pytestmark = pytest.mark.live
+
+NAMES = """\
+version: 1
+stores:
+  vault:
+    kind: vault
+    address: "ADDRESS"
+    auth: {approle: {role_id: "ROLE_ID", secret_id: {file: secret_id}}}
+secrets:
+  keyring: {store: vault, engine: kv2, path: secret/POLICY, field: keyring}
+keyring: keyring
+"""
+WRITER = 'path "secret/data/NAME" { capabilities = ["create", "read", "update"] }\n'
+
+
+class Login:
+    """A project whose Vault login has the policy that a test gives it."""
+
+    def __init__(self, project: Project, vault: VaultServer, name: str) -> None:
+        self.project, self.vault, self.name = project, vault, name
+        self.ring = json.loads((project.directory / "keyring.json").read_text())
+        vault.write(f"secret/data/{name}", data={"keyring": json.dumps(self.ring), "note": "stays"})
+        (project.directory / "keyring.json").unlink()
+        # Without Vault's default policy: the generated one has to be enough.
+        self.allow("")
+        vault.write(f"auth/approle/role/{name}", token_policies=name, token_period="45s", token_no_default_policy=True)
+        role_id, secret_id = vault.approle(name)
+        project.write("secret_id", secret_id).chmod(0o600)
+        text = NAMES.replace("ADDRESS", vault.address).replace("ROLE_ID", role_id).replace("POLICY", name)
+        project.write("secrets/names.yaml", text)
+
+    def allow(self, policy: str) -> None:
+        self.vault.write(f"sys/policies/acl/{self.name}", policy=policy or "# nothing")
+
+    def kept(self) -> dict[str, Any]:
+        """What lies in Vault now."""
+        found = self.vault.ask("GET", f"secret/data/{self.name}")["data"]["data"]
+        assert isinstance(found, dict)
+        return found
+
+
+def test_the_generated_policy_is_enough_for_a_run_and_nothing_less_is(project: Project, vault: VaultServer) -> None:
+    """A login with exactly that policy runs; without one of its lines on a secret it does not."""
+    login = Login(project, vault, "policyrun")
+    printed = project.veil("secrets", "policy", "people")
+    assert printed.status == 0, printed.err
+    login.allow(printed.out)
+    done = project.veil("run", "people", "--direct", "--json")
+    assert done.status == 0, done.out + done.err
+    login.allow("\n".join(line for line in printed.out.splitlines() if "secret/data" not in line))
+    refused = project.veil("run", "people", "--direct", "--json")
+    assert (refused.status, refused.json["errors"][0]["code"]) == (4, "VEIL406")
+    assert 'path "secret/data/policyrun"' in refused.json["errors"][0]["hint"]
+
+
+def test_the_check_tells_what_the_login_lacks_and_what_it_has_beyond(project: Project, vault: VaultServer) -> None:
+    """From Vault's own answer."""
+    login = Login(project, vault, "policycheck")
+    asks = 'path "sys/capabilities-self" { capabilities = ["update"] }\n'
+    exact = project.veil("secrets", "policy", "people").out
+    login.allow(exact + asks)
+    assert project.veil("secrets", "policy", "people", "--check").status == 0
+    login.allow(
+        exact.replace(
+            'secret/data/policycheck" { capabilities = ["read"',
+            'secret/data/policycheck" { capabilities = ["read", "update"',
+        )
+        + asks
+    )
+    beyond = project.veil("secrets", "policy", "people", "--check", "--json")
+    assert (beyond.status, beyond.json["differences"]) == (
+        0, [{"store": "vault", "path": "secret/data/policycheck", "missing": [], "beyond": ["update"]}],
+    )  # fmt: skip
+    login.allow(asks)
+    lacking = project.veil("secrets", "policy", "people", "--check", "--json")
+    assert (lacking.status, lacking.json["errors"][0]["code"]) == (4, "VEIL406")
+    assert {one["path"] for one in lacking.json["differences"] if one["missing"]} >= {"secret/data/policycheck"}
+
+
+def test_the_check_of_secrets_tells_the_version_and_leaves_no_lease(project: Project, own_vault: VaultServer) -> None:
+    """It logs in, reads and gives the login back."""
+    login = Login(project, own_vault, "checked")
+    login.allow(project.veil("secrets", "policy", "people").out)
+    done = project.veil("secrets", "check", "--json")
+    assert done.status == 0, done.out + done.err
+    assert [(one["version"], one["readable"]) for one in done.json["secrets"]] == [("1", True)]
+    assert own_vault.audited()[-1] == ("update", "auth/token/revoke-self")
+    (access,) = project.veil("secrets", "list", "--accesses", "--json").json["accesses"]
+    assert (access["name"], access["kind"], access["version"]) == ("keyring", "vault", "1")
+
+
+def test_keys_are_rotated_in_vault_where_the_policy_allows_it(project: Project, vault: VaultServer) -> None:
+    """With a login that may write; the other fields of the secret stay. A login that reads prints the steps."""
+    login = Login(project, vault, "rotated")
+    login.allow(project.veil("secrets", "policy", "people").out)
+    refused = project.veil("keys", "rotate")
+    assert refused.status == 2 and "VEIL224" in refused.err and "veil keys rotate --out" in refused.err
+    assert json.loads(login.kept()["keyring"]) == login.ring
+    login.allow(project.veil("secrets", "policy", "people").out + WRITER.replace("NAME", "rotated"))
+    done = project.veil("keys", "rotate", "--json")
+    assert (done.status, done.json["active"]) == (0, 2), done.err
+    kept = login.kept()
+    assert kept["note"] == "stays" and json.loads(kept["keyring"])["active"] == 2
