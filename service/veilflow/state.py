@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from veilflow.errors import VeilError
+from veilflow.redaction import redact
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -104,7 +105,7 @@ class State:
                 "plan = excluded.plan",
                 (
                     result["run_id"], result["pipeline"], result["status"], result["started"], source,
-                    json.dumps(result), None if plan is None else json.dumps(plan),
+                    redact(json.dumps(result)), None if plan is None else redact(json.dumps(plan)),
                 ),
             )  # fmt: skip
 
@@ -126,7 +127,7 @@ class State:
         with self._connect() as connection:
             connection.execute(
                 "update runs set status = ?, result = ? where run_id = ?",
-                (status, json.dumps(changed), document["run_id"]),
+                (status, redact(json.dumps(changed)), document["run_id"]),
             )
 
     def record(self, action: str, run_id: str | None, details: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from veilflow.errors import Place, VeilError
+from veilflow.errors import Place, VeilError, raise_all
 
 _KNOWN: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (name, re.compile(pattern))
@@ -64,26 +64,26 @@ def known_in_lines(text: str, shown: str, seen: set[int | None]) -> Iterator[Vei
 
 
 def suspicious(project: Path) -> tuple[VeilError, ...]:
-    """A warning for each text of the project's files that looks random enough to be a secret."""
-    found: list[VeilError] = []
+    """A warning for each text of the project's files that looks random enough to be a secret. Raises VEIL223 for every
+    credential of a known form in any of them, also in one that no pipeline names."""
+    lines = list(_lines(project))
+    raise_all(problem for text, place in lines for problem in known(text, place))
+    return tuple(_random(place) for text, place in lines if any(map(looks_random, _RANDOM.findall(text))))
+
+
+def _lines(project: Path) -> Iterator[tuple[str, Place]]:
     for folder in _FOLDERS:
         for path in sorted((project / folder).rglob("*")):
-            if path.suffix in (".yaml", ".yml", ".json") and path.is_file():
-                found += _random_texts(path, path.relative_to(project).as_posix())
-    return tuple(found)
+            if path.suffix in (".yaml", ".yml", ".json", ".hcl") and path.is_file():
+                shown = path.relative_to(project).as_posix()
+                # What is not UTF-8 is told by the file's loader.
+                text = path.read_bytes().decode("utf-8", "replace")
+                yield from ((line, Place(shown, number)) for number, line in enumerate(text.splitlines(), 1))
 
 
-def _random_texts(path: Path, shown: str) -> Iterator[VeilError]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return  # its loader says what is wrong
-    for number, line in enumerate(lines, 1):
-        if any(looks_random(word) for word in _RANDOM.findall(line)):
-            yield VeilError(
-                "VEIL223", "here stands a random text that may be a secret",
-                f"if it is one: {_HINT}; if it is not, nothing needs to be done", Place(shown, number),
-            )  # fmt: skip
+def _random(place: Place) -> VeilError:
+    hint = f"if it is one: {_HINT}; if it is not, nothing needs to be done"
+    return VeilError("VEIL223", "here stands a random text that may be a secret", hint, place)
 
 
 def looks_random(word: str) -> bool:

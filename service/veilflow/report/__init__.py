@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from veilflow.redaction import redact
+
 __all__ = ["html", "report_document"]
 
 _VERDICTS = {
@@ -42,7 +44,7 @@ def html(document: Mapping[str, Any]) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["count"] = lambda number: f"{number:,}"
     template = (Path(__file__).parent / "report.html.jinja").read_text(encoding="utf-8")
-    return environment.from_string(template).render(report=document, run=document["run"])
+    return redact(environment.from_string(template).render(report=document, run=document["run"]))
 
 
 def _undecided_first(column: Mapping[str, Any]) -> tuple[int, str]:

@@ -98,6 +98,15 @@ def test_a_random_text_is_a_warning_with_its_line(tmp_path: Path) -> None:
     assert word not in str(warning)
 
 
+def test_a_credential_in_a_file_that_no_pipeline_names_is_refused_too(tmp_path: Path) -> None:
+    """It is in the project's history all the same."""
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies/old.yaml").write_text(f"version: 1\n# was {CREDENTIALS[0]}\n")
+    with pytest.raises(VeilError, match="VEIL223") as caught:
+        suspicious(tmp_path)
+    assert str(caught.value.place) == "policies/old.yaml:2"
+
+
 def test_the_sample_project_has_no_warning() -> None:
     """So that the first one that a person sees means something."""
     assert suspicious(Path(__file__).resolve().parents[3]) == ()
