@@ -10,10 +10,15 @@ names files, fields, tables, columns and rules; never a value of the data, never
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from veilflow.redaction import redact
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 EXIT_STATUS = {
     1: "failed: a defect, a full disk, a statement that the database refused",
@@ -57,8 +62,12 @@ class VeilError(Exception):
         """The single problems inside: itself, or what a ``Problems`` collects."""
         return (self,)
 
-    def __reduce__(self) -> tuple[object, ...]:
+    def copied(self) -> tuple[type[VeilError], tuple[Any, ...]]:
+        """What makes the same error again: its class and arguments."""
         return type(self), (self.code, self.problem, self.hint, self.place)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return self.copied()
 
     def __str__(self) -> str:
         where = f"{self.place}: " if self.place else ""
@@ -83,7 +92,7 @@ class Problems(VeilError):
     def parts(self) -> tuple[VeilError, ...]:
         return self.problems
 
-    def __reduce__(self) -> tuple[object, ...]:
+    def copied(self) -> tuple[type[VeilError], tuple[Any, ...]]:
         return type(self), (self.problems,)
 
     def __str__(self) -> str:
@@ -101,6 +110,26 @@ def raise_all(problems: Iterable[VeilError]) -> None:
         raise found[0]
     if found:
         raise Problems(found)
+
+
+def frameless(function: Callable[P, T]) -> Callable[P, T]:
+    """``function``, whose VeilErrors leave without the frames that they passed.
+
+    Tools print the variables of a traceback's frames; those of a store, while it opens a secret, may hold it. A defect
+    keeps its frames, and whoever catches it tells its type only.
+    """
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except VeilError as error:
+            kind, parts = error.copied()
+        # Outside of `except`, so that the error with its frames is not even the context of this one.
+        args = kwargs = None  # type: ignore[assignment]
+        raise kind(*parts)
+
+    return call
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ def tracked(*patterns: str) -> list[Path]:
 
 def test_content_folders_hold_no_python() -> None:
     """A package named secrets at the root would shadow the standard library's."""
-    for folder in ("pipelines", "policies", "secrets", "data"):
+    for folder in ("pipelines", "policies", "secrets", "environments", "data"):
         assert not list((ROOT / folder).rglob("*.py"))
 
 
@@ -71,3 +71,14 @@ def test_the_reference_of_files_names_every_key_that_a_loader_reads() -> None:
     page = (ROOT / "docs/reference/files.md").read_text(encoding="utf-8")
     missing = {key for key in read if not re.search(rf"`[^`]*\b{key}\b[^`]*`", page)}
     assert missing == set()
+
+
+def test_the_samples_vault_policy_is_the_generated_one() -> None:
+    """What `veil secrets policy people --env prod` prints today."""
+    from veilflow.config import load_names, load_pipeline
+    from veilflow.run.store_policy import policies_for
+    from veilflow.secret_stores.session import Session
+
+    with Session(ROOT) as session:
+        found = policies_for(session, load_names(ROOT, "prod"), load_pipeline(ROOT, "people", "prod"))
+    assert "".join(one.hcl for one in found) == (ROOT / "secrets/vault/people.hcl").read_text(encoding="utf-8")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import pickle
 import re
+import secrets
+import traceback
 
 import pytest
 
-from veilflow.errors import CODES, EXIT_STATUS, PassingFault, Place, Problems, VeilError, raise_all
+from veilflow.errors import CODES, EXIT_STATUS, PassingFault, Place, Problems, VeilError, frameless, raise_all
 
 
 def test_every_code_has_a_status_that_the_contract_knows() -> None:
@@ -36,3 +38,25 @@ def test_nothing_collected_raises_nothing() -> None:
     raise_all([])
     with pytest.raises(PassingFault):
         raise_all([PassingFault("VEIL401", "p", "h")])
+
+
+def test_an_error_leaves_a_store_without_the_variables_of_its_frames() -> None:
+    """Not in its own traceback and not in its context; class, code, texts and place stay."""
+
+    @frameless
+    def opens(value: str) -> str:
+        held = f"{value}-again"
+        try:
+            raise RuntimeError(held)
+        except RuntimeError:
+            raise PassingFault("VEIL404", "the store did not answer", "try again", Place("names.yaml", 3)) from None
+
+    with pytest.raises(PassingFault) as caught:
+        opens(secrets.token_hex())
+    error = caught.value
+    assert (error.code, error.problem, error.hint, error.place) == (
+        "VEIL404", "the store did not answer", "try again", Place("names.yaml", 3)
+    )  # fmt: skip
+    assert error.__context__ is None and error.__cause__ is None
+    shown = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+    assert "in call" in shown and "in opens" not in shown and "-again" not in shown

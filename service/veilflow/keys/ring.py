@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from veilflow.errors import VeilError
+from veilflow.errors import VeilError, frameless
 from veilflow.keys.derivation import derive
 from veilflow.model import DerivedKey
 
@@ -38,6 +38,7 @@ class KeyRing:
     keys: Mapping[int, RootKey]
 
     @classmethod
+    @frameless
     def parse(cls, text: str) -> KeyRing:
         """Read the secret's value; VEIL222 if it is not a key ring, without a word of what it holds."""
         try:

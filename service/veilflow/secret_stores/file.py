@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from veilflow.errors import PassingFault, VeilError
+from veilflow.errors import PassingFault, VeilError, frameless
 from veilflow.model import Reading, Secret, SecretFacts, SecretRef
 from veilflow.secret_stores.parts import only
 
@@ -29,6 +29,7 @@ class FileStore:
     def __init__(self, project: Path) -> None:
         self._project = project
 
+    @frameless
     def read(self, ref: SecretRef) -> Reading:
         """The file's text without one trailing line end.
 
@@ -50,6 +51,7 @@ class FileStore:
                 "check its owner and mode",
             ) from None
 
+    @frameless
     def facts(self, ref: SecretRef) -> SecretFacts | None:
         """The time of the file's last change; None if there is nothing at the path, readable or not."""
         only("file", ref)
@@ -60,6 +62,7 @@ class FileStore:
             return SecretFacts() if os.path.lexists(file) else None
         return SecretFacts(datetime.fromtimestamp(changed, UTC))
 
+    @frameless
     def write(self, ref: SecretRef, value: Secret) -> None:
         """Create the file with mode 0600; directories on the way are made 0700. VEIL220 if it exists."""
         only("file", ref)
@@ -76,6 +79,7 @@ class FileStore:
                 ) from None
             raise _unwritable(ref.path, error) from None
 
+    @frameless
     def replace(self, ref: SecretRef, old: Reading, value: Secret) -> None:
         """Exchange the file's content under a lock of its directory; VEIL405 if it no longer holds ``old``.
 

@@ -24,7 +24,7 @@ from prefect.settings import get_current_settings
 from prefect.types._datetime import now
 from pydantic import SecretStr
 
-from veilflow.errors import PassingFault, VeilError
+from veilflow.errors import PassingFault, VeilError, frameless
 from veilflow.model import Reading, Secret, SecretFacts, SecretRef
 from veilflow.secret_stores.parts import only
 
@@ -40,6 +40,7 @@ _WRITE_WITHIN_SECONDS = 20.0
 class PrefectStore:
     """The blocks of the server that ``PREFECT_API_URL`` names."""
 
+    @frameless
     def read(self, ref: SecretRef) -> Reading:
         """The block's value exactly as stored; with ``field``, that entry of the JSON object in it.
 
@@ -50,6 +51,7 @@ class PrefectStore:
         with _reaching() as client:
             return Reading(_opened(client, ref))
 
+    @frameless
     def facts(self, ref: SecretRef) -> SecretFacts | None:
         """When the block was last changed; None if there is no block of that name."""
         only("prefect", ref, "field")
@@ -61,6 +63,7 @@ class PrefectStore:
                 return None
             raise
 
+    @frameless
     def write(self, ref: SecretRef, value: Secret) -> None:
         """Create a Secret block. VEIL220 if there is one, which stays as it is; VEIL202 for a name Prefect refuses."""
         only("prefect", ref)
@@ -79,6 +82,7 @@ class PrefectStore:
                 # Somebody made it since: Prefect's own check of the name is the one that decides.
                 raise _taken(ref.path) from None
 
+    @frameless
     def replace(self, ref: SecretRef, old: Reading, value: Secret) -> None:
         """Put ``value`` in the place of ``old`` while no other process of Veilflow writes this block."""
         only("prefect", ref, "field")

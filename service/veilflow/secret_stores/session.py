@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
-from veilflow.errors import VeilError
+from veilflow.errors import VeilError, frameless
 from veilflow.model import Reading, SecretRef, SecretStore
 from veilflow.secret_stores import open_store
 
@@ -57,6 +57,7 @@ class Session:
                 self._stores[key] = open_store(kind, options, self.project)
             return self._stores[key]
 
+    @frameless
     def read(self, kind: str, options: Mapping[str, Any], ref: SecretRef, *, anew: bool = False) -> Reading:
         """The secret, as its store gives it. ``anew``: not the one that was read before."""
         with self._lock:
@@ -77,6 +78,7 @@ class Session:
             self._noted.add(key)
         return not seen
 
+    @frameless
     def longest_life(self, kind: str, options: Mapping[str, Any], ref: SecretRef, wanted_seconds: float) -> float:
         """How long a secret may live, up to ``wanted_seconds``; infinite for what does not die by itself."""
         store = self.store(kind, options)

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from veilflow.errors import PassingFault, VeilError
+from veilflow.errors import PassingFault, VeilError, frameless
 from veilflow.model import Reading, Secret, SecretFacts, SecretRef
 from veilflow.secret_stores.vault.breaker import shared_breaker
 from veilflow.secret_stores.vault.client import Client
@@ -71,6 +71,7 @@ class VaultStore:
 
     # --- the protocol ---
 
+    @frameless
     def read(self, ref: SecretRef, /) -> Reading:
         """The value as stored: with ``field`` that entry, without the whole as JSON (a login has `username` and
         `password`). A dynamic credential is issued once and stays the same until it nears its end."""
@@ -78,6 +79,7 @@ class VaultStore:
             _engine(ref)
         ](ref)
 
+    @frameless
     def facts(self, ref: SecretRef, /) -> SecretFacts | None:
         if _engine(ref) == "kv2":
             return self._facts_kv2(ref)
@@ -85,6 +87,7 @@ class VaultStore:
             return self._wrapped.facts(_wrapped_name(ref))
         return None
 
+    @frameless
     def write(self, ref: SecretRef, value: Secret, /) -> None:
         """Create the secret in KV 2 (VEIL220 if it is there), or encrypt it by a Transit key into `.veil/keys`."""
         if _engine(ref) == "transit":
@@ -92,6 +95,7 @@ class VaultStore:
             return
         self._put(ref, {_field_to_write(ref): value.reveal()}, cas=0)
 
+    @frameless
     def replace(self, ref: SecretRef, old: Reading, value: Secret, /) -> None:
         """A new version of a secret in KV 2, its other fields kept, if ``old`` is still the newest."""
         if _engine(ref) == "transit":
@@ -122,6 +126,7 @@ class VaultStore:
 
     # --- what others ask of Vault ---
 
+    @frameless
     def longest_life(self, ref: SecretRef, wanted_seconds: float) -> float:
         """How long the credential behind ``ref`` may live from now, up to ``wanted_seconds``: the shorter of its own
         maximum and the token's. Infinite for what is no lease."""
