@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from vault_server import VaultServer
+from vault_server import VaultServer, clean_environment
+
+from veilflow.model import RunResult
+from veilflow.run import Request, execute
 
 if TYPE_CHECKING:
     from conftest import Project
@@ -68,6 +75,11 @@ class Warehouse:
         assert self.issued_users() == []
 
 
+def here(warehouse: Warehouse) -> RunResult:
+    """A run in this very process, without a command's start-up."""
+    return execute(Request(warehouse.project.directory, "dev", "people"))
+
+
 def prepare_database(reader: psycopg.Connection[Any]) -> None:
     """An empty database with the role to which everything belongs that Vault's users make."""
     reader.execute(
@@ -120,3 +132,187 @@ def test_a_run_logs_in_once_reads_each_name_once_and_gives_everything_back(
     assert own_vault.leases() == []
     owners = {row[0] for row in warehouse.reader.execute("select tableowner from pg_tables where tablename = 'people'")}
     assert owners == {"etl_owner"}
+
+
+def test_several_pipelines_of_one_command_log_in_once(
+    make_warehouse: Callable[[VaultServer], Warehouse], own_vault: VaultServer
+) -> None:
+    """A process has one token and reads each name once."""
+    warehouse = make_warehouse(own_vault)
+    again = (warehouse.project.directory / "pipelines/people.yaml").read_text().replace("table: people", "table: again")
+    warehouse.project.write("pipelines/again.yaml", again)
+    done = warehouse.project.veil("run", "people", "again", "--direct")
+    warehouse.reader.execute("drop table again")
+    assert done.status == 0, done.err
+    assert [path for _, path in own_vault.audited()] == [
+        "auth/approle/login", "database/creds/loader", "secret/data/veilflow", "auth/token/revoke-self",
+    ]  # fmt: skip
+
+
+def test_a_plan_gives_back_what_it_looked_with(warehouse: Warehouse) -> None:
+    """It connects to see the table's shape, and leaves no user behind."""
+    done = warehouse.project.veil("plan", "people", "--json")
+    assert done.status == 0, done.out
+    warehouse.until_gone()
+
+
+# --- lifetimes ---------------------------------------------------------------------------
+
+
+ROWS = 6_000
+
+
+def many_rows(warehouse: Warehouse, chunk_rows: int = 20) -> None:
+    """A run of several seconds, in hundreds of chunks."""
+    lines = [f"{number},Name {number},,{number % 90},Oslo" for number in range(ROWS)]
+    warehouse.project.write("data/people.csv", "id,name,email,age,city\n" + "\n".join(lines) + "\n")
+    warehouse.edit("pipelines/people.yaml", "policy: people\n", f"policy: people\nchunk_rows: {chunk_rows}\n")
+
+
+def start(warehouse: Warehouse) -> subprocess.Popen[str]:
+    """A run that has begun to load."""
+    run = subprocess.Popen(
+        [sys.executable, "-m", "veilflow.cli", *RUN], cwd=warehouse.project.directory, env=clean_environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    end = time.monotonic() + 60
+    while run.poll() is None and time.monotonic() < end and receipts(warehouse) < 5:
+        time.sleep(0.02)
+    assert run.poll() is None and receipts(warehouse) >= 5
+    return run
+
+
+def receipts(warehouse: Warehouse) -> int:
+    if not warehouse.reader.execute("select to_regclass('_veilflow') is not null").fetchone()[0]:  # type: ignore[index]
+        return 0
+    found = warehouse.reader.execute("select count(*) from _veilflow where kind = 'receipt'").fetchone()
+    return int(found[0]) if found else 0
+
+
+def test_a_signal_gives_everything_back_at_once(warehouse: Warehouse) -> None:
+    """Not only after the lease's time."""
+    many_rows(warehouse)
+    run = start(warehouse)
+    assert warehouse.issued_users()
+    run.send_signal(signal.SIGTERM)
+    run.communicate(timeout=30)
+    assert run.returncode == 143
+    warehouse.until_gone()
+
+
+def test_after_kill_9_every_lease_dies_within_a_minute(
+    make_warehouse: Callable[[VaultServer], Warehouse], own_vault: VaultServer
+) -> None:
+    """Although the roles of the login and of the database would let them live for an hour."""
+    warehouse = make_warehouse(own_vault)
+    own_vault.write("auth/approle/role/long", token_policies="veilflow", token_ttl="1h", token_max_ttl="2h")
+    own_vault.database_role("loader", ttl="1h", max_ttl="2h")
+    warehouse.login("long")
+    many_rows(warehouse)
+    run = start(warehouse)
+    run.kill()
+    run.communicate()
+    killed = time.monotonic()
+    assert warehouse.issued_users()
+    while (warehouse.issued_users() or own_vault.leases()) and time.monotonic() - killed < 60:
+        time.sleep(0.5)
+    assert (warehouse.issued_users(), own_vault.leases()) == ([], [])
+    assert own_vault.ask("LIST", "auth/token/accessors")["data"]["keys"] == [own_accessor(own_vault)]
+
+
+def own_accessor(vault: VaultServer) -> str:
+    return str(vault.ask("GET", "auth/token/lookup-self")["data"]["accessor"])
+
+
+def test_at_its_maximum_a_credential_changes_between_two_chunks(
+    make_warehouse: Callable[[VaultServer], Warehouse], own_vault: VaultServer
+) -> None:
+    """No row is lost or repeated, and the old users are gone before the run ends."""
+    warehouse = make_warehouse(own_vault)
+    own_vault.database_role("loader", ttl="3s", max_ttl="3s")
+    many_rows(warehouse, chunk_rows=12)
+    result = here(warehouse)
+    assert (result.exit_status, result.counts.loaded) == (0, ROWS), result.errors
+    found = warehouse.reader.execute("select count(*), count(distinct id) from people").fetchone()
+    assert found == (ROWS, ROWS)
+    paths = [path for _, path in own_vault.audited()]
+    assert paths.count("database/creds/loader") >= 2
+    assert paths.count("auth/approle/login") == 1
+    warehouse.until_gone()
+
+
+def test_a_credential_that_dies_before_the_run_must_is_refused_by_the_plan(
+    make_warehouse: Callable[[VaultServer], Warehouse], own_vault: VaultServer
+) -> None:
+    """By the maximum of its own role or of the login's; renewable ones below it are fine."""
+    warehouse = make_warehouse(own_vault)
+    warehouse.edit("pipelines/people.yaml", "policy: people\n", "policy: people\nlimits: {timeout_seconds: 1800}\n")
+    assert here(warehouse).exit_status == 0
+    own_vault.database_role("loader", ttl="30s", max_ttl="10m")
+    done = warehouse.project.veil("plan", "people", "--json")
+    assert (done.status, done.json["errors"][0]["code"]) == (3, "VEIL317")
+    assert re.search("lives at most (599|600) s", done.json["errors"][0]["problem"])
+    own_vault.database_role("loader", ttl="30s", max_ttl="1h")
+    own_vault.write("auth/approle/role/short", token_policies="veilflow", token_ttl="5m", token_max_ttl="10m")
+    warehouse.login("short")
+    assert here(warehouse).errors[0].code == "VEIL317"
+    warehouse.until_gone()
+
+
+def test_a_user_that_would_own_what_it_makes_is_refused(
+    make_warehouse: Callable[[VaultServer], Warehouse], own_vault: VaultServer
+) -> None:
+    """Its tables would block its removal; nothing was made."""
+    warehouse = make_warehouse(own_vault)
+    own_vault.database_role(
+        "loader", ttl="30s", max_ttl="1h",
+        creation="CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}' IN ROLE etl_owner",
+    )  # fmt: skip
+    result = here(warehouse)
+    assert result.errors[0].code == "VEIL214"
+    assert "docs/how-to/vault.md" in result.errors[0].hint
+    warehouse.until_gone()
+
+
+# --- bad input ---------------------------------------------------------------------------
+
+
+BAD: dict[str, tuple[str, str, str, int, str]] = {
+    "malformed address": ('address: "http://127', 'address: "htp://127', "VEIL202", 2, "not an http or https URL"),
+    "plain http to another host": (
+        'address: "http://127.0.0.1',
+        'address: "http://vault.test',
+        "VEIL202",
+        2,
+        "plain HTTP",
+    ),
+    "unknown option": ("    auth: ", "    adress: x\n    auth: ", "VEIL201", 2, 'unknown key "adress"'),
+    "a value where a place belongs": ("{file: secret_id}", "1234-marker", "VEIL202", 2, "must be a mapping"),
+    "missing secret id": ("{file: secret_id}", "{file: nowhere}", "VEIL221", 2, "nowhere"),
+    "no such field": ("field: keyring", "field: nothing", "VEIL221", 2, "no field nothing"),
+    "permission denied": ("secret/veilflow", "secret/other", "VEIL406", 4, 'path "secret/data/other"'),
+    "wrong mount of the login": ("approle: {role_id", "approle: {mount: nowhere, role_id", "VEIL406", 4, "login"),
+    "a CA that is not there": ("    auth: ", "    ca: nowhere.pem\n    auth: ", "VEIL202", 2, "not there"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused_by_the_contracts_status_and_publishes_nothing(case: str, warehouse: Warehouse) -> None:
+    """With a code, a hint and no value."""
+    old, new, code, status, words = BAD[case]
+    warehouse.edit("secrets/names.yaml", old, new)
+    result = here(warehouse)
+    assert (result.exit_status, result.errors[0].code) == (status, code), result.errors
+    assert words in result.errors[0].problem + result.errors[0].hint
+    assert result.errors[0].hint and "marker" not in repr(result)
+    assert not warehouse.reader.execute("select to_regclass('people') is not null").fetchone()[0]  # type: ignore[index]
+    warehouse.until_gone()
+
+
+def test_a_vault_that_is_not_there_is_out_of_reach(warehouse: Warehouse) -> None:
+    """Tried for as long as the store says, and told."""
+    warehouse.edit("secrets/names.yaml", f":{warehouse.vault.port}", ":1")
+    warehouse.edit("secrets/names.yaml", "    auth:", "    retry_for_seconds: 1\n    auth:")
+    result = here(warehouse)
+    assert (result.exit_status, result.errors[0].code) == (4, "VEIL404")
+    assert "nothing answers" in result.errors[0].problem

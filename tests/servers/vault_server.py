@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 _BUILD = Path(__file__).parent / "vault" / "build.sh"
 _PATIENCE_SECONDS = 30.0
@@ -249,10 +250,11 @@ class VaultServer:
         """Dynamic users of the PostgreSQL at ``url`` (which names its administrator) under the role ``loader``."""
         if "database/" not in self.ask("GET", "sys/mounts")["data"]:
             self.enable("mounts", "database", "database")
-        address = url.replace("://veil@", "://{{username}}:{{password}}@")
+        user = urlsplit(url).username or ""
+        address = url.replace(f"://{user}@", "://{{username}}:{{password}}@")
         self.write(
             "database/config/warehouse", plugin_name="postgresql-database-plugin", allowed_roles="*",
-            connection_url=address, username="veil", password=password,
+            connection_url=address, username=user, password=password,
         )  # fmt: skip
         self.database_role("loader", ttl=ttl, max_ttl=max_ttl)
 

@@ -11,6 +11,7 @@ import json
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -65,6 +66,7 @@ class Client:
         patience = self.options.retry_for_seconds if patience_seconds is None else patience_seconds
         breaker = self._breaker()
         began = time.monotonic()
+        seen: list[Refused] = []
         outcome = _last(
             Retrying(
                 stop=stop_before_delay(patience),
@@ -72,6 +74,7 @@ class Client:
                 retry=retry_if_exception(
                     lambda error: isinstance(error, Refused) and may_repeat(error.fault, operation)
                 ),
+                after=partial(_note, seen),
                 reraise=True,
             ),
             lambda: self._attempt(breaker, call, token),
@@ -79,6 +82,8 @@ class Client:
         # Raised here, outside of every handler, so that no frame that held a token or a value hangs on the error.
         if not isinstance(outcome, Refused):
             return outcome
+        if outcome.fault is Fault.LEFT_ALONE and seen:
+            outcome = seen[-1]  # left alone for this very reason, which is what a person wants to know
         if outcome.fault in (Fault.DENIED, Fault.MISSING, Fault.REFUSED):
             raise outcome
         raise self.told(operation, outcome, what, time.monotonic() - began)
@@ -122,6 +127,13 @@ def _last(retrying: Retrying, attempt: Callable[[], Any]) -> Any:
         return retrying(attempt)
     except Refused as refused:
         return Refused(refused.fault, refused.detail, refused.retry_after, refused.document)
+
+
+def _note(seen: list[Refused], state: RetryCallState) -> None:
+    """Remember what the server itself did, under what it was then left alone for."""
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, Refused) and error.fault is not Fault.LEFT_ALONE:
+        seen[:] = [Refused(error.fault, error.detail)]
 
 
 def _delay(state: RetryCallState) -> float:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from veilflow.errors import PassingFault, VeilError
+from veilflow.errors import VeilError
 
 #: After `kill -9` nothing outlives this by more than Vault takes to notice.
 LEASE_SECONDS = 45.0
@@ -60,7 +60,7 @@ class Lease:
         return granted
 
     def extend(self) -> None:
-        """Renew; a fault that may pass is tried again until the lease is over."""
+        """Renew. Only Vault's own no (VEIL406) ends a lease before its time; every other fault is tried again."""
         now = time.monotonic()
         if self.final:
             self.next = self.expires
@@ -71,10 +71,10 @@ class Lease:
             return
         try:
             self.ask(self._each)
-        except PassingFault:
-            self.next = now + max(_SHORTEST_PAUSE, (self.expires - now) / 4)
         except VeilError as error:
-            self.lost = error
+            if error.code == "VEIL406":
+                self.lost = error
+            self.next = now + max(_SHORTEST_PAUSE, (self.expires - now) / 4)
 
 
 class Renewer:

@@ -1,0 +1,48 @@
+"""`python -m benchmarks.vault_faults`: a Vault that fails in every way it can, under 200 runs with a seed.
+
+Prints a line per run and a JSON document at the end: statuses by fault, rounds that broke a promise, orphan leases.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import psycopg
+
+from benchmarks.server import running
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "servers"))
+
+
+def main() -> int:
+    """0 if every run kept its promise and nothing was left behind."""
+    from fault_proxy import FaultProxy
+    from vault_campaign import Field, campaign
+    from vault_server import running_vault
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory(prefix="veilflow-faults-") as directory,
+        running() as postgresql,
+        running_vault(Path(directory) / "vault") as vault,
+        FaultProxy(vault.port) as proxy,
+        psycopg.connect(postgresql.url, autocommit=True) as reader,
+    ):
+        project = Path(directory) / "project"
+        project.mkdir()
+        place = Field(vault, proxy, reader, project)
+        place.set_up(postgresql.bare_url, postgresql.password)
+        outcome = campaign(place, options.runs, options.seed, lambda line: print(line, flush=True))
+    print(json.dumps({"seed": options.seed, **outcome.document()}, indent=1))
+    return int(bool(outcome.wrong or outcome.orphan_leases or outcome.orphan_users))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
