@@ -108,7 +108,7 @@ def parse_options(options: Mapping[str, Any], project: Path) -> Options:
         timeout_seconds=found.seconds("timeout_seconds", 10.0),
         retry_for_seconds=found.seconds("retry_for_seconds", 30.0),
     )  # fmt: skip
-    if isinstance(login, CertLogin) and certificate is None:
+    if isinstance(login, CertLogin) and certificate is None and not found.problems:
         found.wrong("auth.cert needs the store's client_certificate", "client_certificate: {cert: FILE, key: FILE}")
     found.end()
     raise_all(found.problems)
@@ -170,7 +170,8 @@ def _login(found: _Keys) -> Login:
         return CertLogin()
     method = auth.sub(methods[0], may_be_empty=True)
     auth.end()
-    assert method is not None
+    if method is None:
+        return CertLogin()
     login = _LOGINS[methods[0]](method)
     method.end()
     return login
