@@ -54,6 +54,7 @@ check: $(STAMP) vault-if-go
 
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks.treatments
 
 docs: $(STAMP)
 	@$(BIN)/python docs/generate.py

@@ -486,6 +486,18 @@ class SecretStore(Protocol):
         is stored is no longer ``old``, VEIL224 if it cannot be written from here."""
 
 
+#: Seals fresh surrogates, each bound to its name: names and surrogates in, as many sealed ones out.
+Seal = Callable[[Sequence[bytes], Sequence[bytes]], list[bytes]]
+
+
+class Surrogates(Protocol):
+    """A mapping of random surrogates by key domain. It sees keyed hashes for names, and surrogates only sealed."""
+
+    def draw(self, key_domain: str, names: Sequence[bytes], seal: Seal, /) -> list[bytes]:
+        """The sealed surrogate of each name: what is there, else 16 random bytes through ``seal``. They are durable
+        when this returns, and the same for whoever asks at the same time."""
+
+
 # --- quarantine --------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from veilflow.errors import Place, VeilError
 from veilflow.keys import KeyRing, token_bytes
 from veilflow.model import ColumnPlan, ColumnType, FileContent, Plan, TargetPlan
+from veilflow.run.surrogates import SurrogateMemory
 from veilflow.run.treat import treat
 from veilflow.treatments import TREATMENTS, Context, Treatment, make_step
 from veilflow.treatments.nested import without
@@ -22,11 +24,13 @@ from veilflow.treatments.nested import without
 RING = KeyRing.parse(KeyRing.generate("2026-01-01T00:00:00Z"))
 OTHER = KeyRing.parse(KeyRing.generate("2026-01-01T00:00:00Z"))
 PLACE = Place("policy.yaml", 1)
+SURROGATES = SurrogateMemory()
 TABLE = FileContent("h.csv", "", "value,region\na,north\n1,south\n")
 PARAMETERS: dict[str, list[dict[str, Any]]] = {
     "mask": [{"keep_first": 1}, {"keep_last": 2}, {"keep_first": 1, "keep_last": 1, "with": "x"}, {}],
     "mask_phone": [{}, {"keep_last": 0}, {"keep_last": 4}],
     "token": [{}, {"form": "uuid"}, {"bits": 64}, {"bits": 256}],
+    "surrogate": [{}, {"form": "hex"}],
     "ff1": [
         {"too_small": "quarantine", "outside": "quarantine"},
         {"too_small": "token", "outside": "token", "tweak": "country"},
@@ -110,6 +114,7 @@ def context_for(treatment: Treatment, parameters: Any, ring: KeyRing = RING, row
         run_id="01",
         as_of=date(2026, 1, 1),
         classification="quasi_identifier",
+        surrogates=partial(SURROGATES.draw, "d"),
     )
 
 
@@ -320,7 +325,7 @@ def as_a_run(plan: Plan, values: pa.Array) -> tuple[list[Any], list[Any]]:
     batch = pa.RecordBatch.from_arrays(arrays, names=["v", *read])
     step = plan.columns[0].steps[0]
     keys = {"d": {use: RING.derive(use, "d") for use in TREATMENTS[step.treatment].uses(step.parameters)}}
-    done = treat(batch, plan, keys, np.arange(len(values)), run_id="01", source="s.csv")
+    done = treat(batch, plan, keys, np.arange(len(values)), run_id="01", source="s.csv", surrogates=SURROGATES)
     return done.table.column("v").to_pylist(), [(cells.column, cells.rows.tolist()) for cells in done.unfit]
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from veilflow.errors import VeilError
-from veilflow.model import Checker, Chunk, FilterPlan, Plan, QuarantinedRow, Receipt
+from veilflow.model import Checker, Chunk, FilterPlan, Plan, QuarantinedRow, Receipt, Surrogates
 from veilflow.run.treat import Keys, TreatedRows, treat
 
 #: Positions of failing rows that a receipt keeps per check, and a result tells.
@@ -31,6 +31,7 @@ class Work:
     digest: Callable[[pa.Table], str]
     source: str
     run_id: str
+    surrogates: Surrogates | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,13 @@ def _treat(
     kept = np.flatnonzero(keep)
     values = chunk.values if keep.all() else chunk.values.filter(pa.array(keep))
     done: TreatedRows = treat(
-        values, work.plan, work.keys, chunk.positions[kept], run_id=work.run_id, source=work.source
+        values,
+        work.plan,
+        work.keys,
+        chunk.positions[kept],
+        run_id=work.run_id,
+        source=work.source,
+        surrogates=work.surrogates,
     )
     if not done.unfit:
         return done.table

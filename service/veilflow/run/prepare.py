@@ -21,11 +21,12 @@ from veilflow.config import (
 )
 from veilflow.errors import VeilError, raise_all
 from veilflow.keys import KeyRing, age_identity, digest
-from veilflow.model import DerivedKey, Plan, Source, SourceConfig, SourceSchema, Target
+from veilflow.model import DerivedKey, Plan, Source, SourceConfig, SourceSchema, Surrogates, Target
 from veilflow.plan import Decision, decide
 from veilflow.run.chunk import Work
 from veilflow.run.keyring import open_ring
 from veilflow.run.secrets import check_kinds, connection_url, short_lived
+from veilflow.run.surrogates import SurrogateFiles, SurrogateMemory
 from veilflow.secret_stores.session import Session
 from veilflow.sources import open_source
 from veilflow.state import today
@@ -144,7 +145,7 @@ def open_parts(prepared: Prepared, run_id: str, session: Session, key_version: i
     if key_version is not None:
         ring = ring.pinned(key_version)
     own = age_identity(ring.derive("quarantine", plan.pipeline).value)[1]
-    work = work_for(plan, ring, prepared.pipeline.source.shown, run_id)
+    work = work_for(plan, ring, prepared.pipeline.source.shown, run_id, SurrogateFiles(prepared.project))
     return Opened(
         target=prepared.target,
         work=work,
@@ -169,8 +170,9 @@ def manifest_keys(ring: KeyRing, pipeline: str) -> tuple[bytes, ...]:
     return tuple(ring.derive("fingerprint", pipeline, version, opening=True).value for version in ring.versions)
 
 
-def work_for(plan: Plan, ring: KeyRing, source: str, run_id: str) -> Work:
-    """The plan with its derived keys: the same for runs, previews and on-demand anonymisation."""
+def work_for(plan: Plan, ring: KeyRing, source: str, run_id: str, surrogates: Surrogates | None = None) -> Work:
+    """The plan with its derived keys: the same for runs, previews and on-demand anonymisation, whose surrogates are
+    forgotten with their key."""
     keys: dict[str, dict[str, DerivedKey]] = {}
     for column in plan.columns:
         for use in key_uses(column.steps):
@@ -178,7 +180,9 @@ def work_for(plan: Plan, ring: KeyRing, source: str, run_id: str) -> Work:
             keys.setdefault(column.key_domain, {})[use] = ring.derive(use, column.key_domain)
     fingerprint = ring.derive("fingerprint", plan.pipeline).value
     checker = open_checker(plan.checks, plan.source_columns) if plan.checks else None
-    return Work(plan, keys, checker, lambda rows: digest(fingerprint, rows), source, run_id)
+    return Work(
+        plan, keys, checker, lambda rows: digest(fingerprint, rows), source, run_id, surrogates or SurrogateMemory()
+    )
 
 
 def _load(

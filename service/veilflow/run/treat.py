@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from veilflow.errors import VeilError
-from veilflow.model import ColumnPlan, DerivedKey, Plan, Step
+from veilflow.model import ColumnPlan, DerivedKey, Plan, Seal, Step, Surrogates
 from veilflow.treatments import TREATMENTS, Context, Unfit
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
@@ -47,17 +48,27 @@ class _Facts:
     as_of: date
     source: str
     types: Mapping[str, pa.DataType]
+    surrogates: Surrogates | None
     unfit: list[UnfitCells] = field(default_factory=list)
 
 
-def treat(values: pa.RecordBatch, plan: Plan, keys: Keys, positions: Rows, *, run_id: str, source: str) -> TreatedRows:
+def treat(
+    values: pa.RecordBatch,
+    plan: Plan,
+    keys: Keys,
+    positions: Rows,
+    *,
+    run_id: str,
+    source: str,
+    surrogates: Surrogates | None = None,
+) -> TreatedRows:
     """The loaded columns, each through its steps in order; rows and their order stay.
 
     Raises VeilError: VEIL314 for a value that a treatment does not take where the policy says ``refuse``, VEIL103
     where a treatment fails.
     """
     types = {column.name: column.type.arrow for column in plan.columns}
-    facts = _Facts(values, positions, run_id, plan.as_of, source, types)
+    facts = _Facts(values, positions, run_id, plan.as_of, source, types, surrogates)
     columns = [column for column in plan.columns if column.outcome == "load"]
     table = pa.table([_treat_column(column, keys, facts) for column in columns], schema=plan.output_schema)
     return TreatedRows(table, tuple(facts.unfit))
@@ -100,6 +111,7 @@ def _apply(step: Step, values: pa.Array, column: ColumnPlan, keys: Mapping[str, 
         run_id=facts.run_id,
         as_of=facts.as_of,
         classification=column.classification,
+        surrogates=_draw(facts.surrogates, column.key_domain),
     )
     if treatment.unfit is not None:
         for unfit in treatment.unfit(values, step.parameters, context):
@@ -108,6 +120,13 @@ def _apply(step: Step, values: pa.Array, column: ColumnPlan, keys: Mapping[str, 
     if len(treated) != len(values):
         raise ValueError("a treatment changed the number of rows")
     return treated
+
+
+def _draw(
+    surrogates: Surrogates | None, key_domain: str | None
+) -> Callable[[Sequence[bytes], Seal], list[bytes]] | None:
+    """The mapping of one key domain."""
+    return None if surrogates is None or key_domain is None else partial(surrogates.draw, key_domain)
 
 
 def _hold(unfit: Unfit, values: pa.Array, column: ColumnPlan, facts: _Facts) -> pa.Array:

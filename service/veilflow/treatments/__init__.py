@@ -33,6 +33,7 @@ from veilflow.treatments.remove import CONSTANT, DROP, KEEP, NULL, REDACT
 from veilflow.treatments.shift import SHIFT_DATE
 from veilflow.treatments.siv import SIV, SIV_PER_ROW
 from veilflow.treatments.structured import STRUCTURED
+from veilflow.treatments.surrogate import SURROGATE
 from veilflow.treatments.token import TOKEN
 from veilflow.treatments.when import WHEN
 
@@ -66,6 +67,7 @@ TREATMENTS: dict[str, Treatment] = {
     "mask_ip": MASK_IP,
     "url_host": URL_HOST,
     "token": TOKEN,
+    "surrogate": SURROGATE,
     "siv": SIV,
     "siv_per_row": SIV_PER_ROW,
     "ff1": FF1_TREATMENT,

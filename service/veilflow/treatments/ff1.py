@@ -28,8 +28,9 @@ from veilflow.treatments.token import DEFAULT_FORM, TOKENISED, tokens
 
 _SEPARATORS = " -./()+"
 #: Values at a time, so that what lies between takes little memory.
-_ROWS = 12_288
+_ROWS = 8_192
 _UNFIT_ROWS = 4_096
+_SAMPLE = 64
 _Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
@@ -140,7 +141,9 @@ def _blocks(values: pa.Array, tweak: bytes | pa.Array, parameters: Ff1, context:
     def block(there: pa.Array, rows: slice) -> pa.Array:
         return _whole(there, tweak if isinstance(tweak, bytes) else tweak.slice(rows.start, len(there)), run)
 
-    return in_blocks(values, _ROWS, block)
+    # Separators and tweaks take memory of their own.
+    plain = isinstance(tweak, bytes) and parameters.letters.split(values[:_SAMPLE]).inside is None
+    return in_blocks(values, _ROWS if plain else _ROWS // 2, block)
 
 
 @dataclass(frozen=True, slots=True)

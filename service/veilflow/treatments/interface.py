@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from veilflow.model import DerivedKey, Step
+from veilflow.model import DerivedKey, Seal, Step
 
 ALL = frozenset({"text", "integer", "decimal", "float", "boolean", "date", "timestamp", "binary", "json"})
 TEXT_ONLY = frozenset({"text"})
@@ -24,7 +24,7 @@ class Context:
     ``keys`` are those of the column's domain, by use. ``columns`` are the columns that the step's ``reads`` names, cast
     to their types and untreated. ``positions`` are the rows' places in the source, from 0. ``run_id`` and ``as_of``
     (the plan's date) stand for the randomness and the clock that a treatment does not have. ``classification`` is the
-    column's class.
+    column's class. ``surrogates`` draws from the mapping of the column's key domain.
     """
 
     keys: Mapping[str, DerivedKey] = field(default_factory=dict)
@@ -33,6 +33,7 @@ class Context:
     run_id: str = ""
     as_of: date | None = None
     classification: str | None = None
+    surrogates: Callable[[Sequence[bytes], Seal], list[bytes]] | None = field(default=None, repr=False)
 
     def key(self, use: str) -> DerivedKey:
         """The derived key of a use. ValueError if the plan derived none."""

@@ -19,7 +19,7 @@ from veilflow.treatments.interface import Context, Traits, Treatment, Unfit, alw
 
 _MOST = 2**63
 #: Values at a time, so that what lies between takes little memory.
-_ROWS = 8_192
+_ROWS = 4_096
 
 
 @dataclass(frozen=True, slots=True)

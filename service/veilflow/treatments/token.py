@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,17 +63,25 @@ def _uuids(hashed: pa.Array, _version: int, _bits: int) -> pa.Array:
     return skip_nulls(hashed, uuid_form)
 
 
-def uuid_form(hashed: pa.Array) -> pa.Array:
-    """UUIDs of version 8 from HMACs in hexadecimal: four bits say the version, two the variant."""
-    text, _starts = contents(hashed)
-    digits = text.reshape(-1, _HASH)[:, :32].copy()
-    digits[:, 12] = ord("8")
+def hexadecimal_of(values: pa.Array) -> pa.Array:
+    """Bytes as lower-case hexadecimal text; no nulls."""
+    data, starts = contents(values)
+    return binary_array(binascii.hexlify(data.tobytes()), starts.astype(np.int64) * 2).view(pa.string())
+
+
+def uuid_form(hexadecimal: pa.Array, version: int = 8) -> pa.Array:
+    """UUIDs (RFC 9562) from texts of one length, at least 32 hexadecimal characters: four bits say the version, two
+    the variant. No nulls."""
+    text, starts = contents(hexadecimal)
+    width = int(starts[1]) if len(hexadecimal) else _HASH
+    digits = text.reshape(-1, width)[:, :32].copy()
+    digits[:, 12] = ord(str(version))
     nibbles = digits[:, 16]
     value = np.where(nibbles > ord("9"), nibbles - ord("a") + 10, nibbles - ord("0")) & 0x3 | 0x8
     digits[:, 16] = np.frombuffer(b"0123456789abcdef", np.uint8)[value]
-    made = np.full((len(hashed), 36), ord("-"), np.uint8)
+    made = np.full((len(hexadecimal), 36), ord("-"), np.uint8)
     made[:, [place for place in range(36) if place not in _UUID_DASHES]] = digits
-    return binary_array(made, np.arange(len(hashed) + 1) * 36).view(pa.string())
+    return binary_array(made, np.arange(len(hexadecimal) + 1) * 36).view(pa.string())
 
 
 TOKEN = Treatment(
