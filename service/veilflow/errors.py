@@ -253,7 +253,9 @@ CODES: dict[str, Code] = {
         "Zero rows",
         "The source has a header and no row; replacing a table by nothing is refused unless `allow_empty: true`.",
     ),
-    "VEIL310": Code("The source changed while it was read", "Size or time of a file differ from the start of the run."),
+    "VEIL310": Code(
+        "The source changed while it was read", "Size, time or content of a file differ from the start of the run."
+    ),
     "VEIL311": Code(
         "A weak setting",
         "The policy asks for something that would not protect: the text says what, with the finding of `veil policy lint` where it is one.",
@@ -299,6 +301,10 @@ CODES: dict[str, Code] = {
         "Rows in quarantine that cannot be replayed",
         "They were replayed already, their run published nothing, nothing is held back any more, or runs replace or merge the table and a later run has published: rows of an older source would stand beside its, or over them.",
     ),
+    "VEIL325": Code(
+        "The run cannot be resumed or cancelled",
+        "A run is gone on with only as the run that it was: with the same pipeline, policy and suite, before another run of its pipeline has published, and not once it has ended. Only a run that is alive can be cancelled. The text says which.",
+    ),
     # 4xx: out of reach
     "VEIL401": Code("The database is out of reach", "No connection could be made, or it was lost."),
     "VEIL402": Code("The database rejected the credential", "User, password or permission was rejected."),
@@ -314,6 +320,10 @@ CODES: dict[str, Code] = {
     "VEIL406": Code(
         "A secret store rejected the login or a permission",
         "The store answered and said no: the login is wrong, the token expired or was revoked, or a policy does not allow what was asked. Where a policy is missing a line, the hint has it.",
+    ),
+    "VEIL407": Code(
+        "The run has not stopped yet",
+        "`veil runs cancel` asked the process to stop and waited. It ends when the chunk or the publishing that it is at is done.",
     ),
     # 5xx: the books do not balance
     "VEIL501": Code(

@@ -153,12 +153,29 @@ class Chunk:
         return int(self.raw.num_rows) + len(self.rejected)
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a source goes on: the first slice that is wanted, the rows before it, and the bookmark of the slice before
+    it, if that has one."""
+
+    number: int = 0
+    position: int = 0
+    bookmark: int | None = None
+
+
+BEGINNING = Start()
+
+
 class Slice(Protocol):
     """A chunk that is not decoded yet, so that whoever loads it can decode it, beside others who do the same."""
 
     @property
     def number(self) -> int:
         """Its place in the source, from 0."""
+
+    @property
+    def bookmark(self) -> int | None:
+        """Where the source goes on behind this slice, in its own terms; None if it finds that out otherwise."""
 
     def read(self) -> Chunk:
         """Decode and cast it. VEIL202 for a type that the source's values cannot become, VEIL210 where reading fails."""
@@ -173,9 +190,13 @@ class Source(Protocol):
     def files(self) -> tuple[FileIdentity, ...]:
         """The files behind it, as they are now; empty where there are none."""
 
-    def slices(self, columns: Sequence[SourceColumn], chunk_rows: int) -> Iterator[Slice]:
+    def fingerprint(self, key: bytes) -> str:
+        """A keyed digest (HMAC-SHA-256, hex) of what the files hold at their start, their end and places between; reads
+        no more than a megabyte of each. Empty where there are no files. VEIL210 where reading fails."""
+
+    def slices(self, columns: Sequence[SourceColumn], chunk_rows: int, start: Start = BEGINNING) -> Iterator[Slice]:
         """The rows in slices of ``chunk_rows`` rows read (fewer where rows are very large), to be cast to the types of
-        ``columns``. The same source gives the same slices.
+        ``columns``. The same source gives the same slices, from ``start`` on; it may begin with some before.
 
         Raises VeilError: VEIL301 for a key that ``columns`` does not have, VEIL210 where reading fails.
         """
@@ -546,6 +567,8 @@ class Receipt:
     failed: Mapping[str, int]
     #: Per check that failed: the source positions of the chunk's first few rows.
     first: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    #: That of the chunk's slice.
+    bookmark: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -584,7 +607,12 @@ class Target(Protocol):
 
     def open(self, run_id: str) -> None:
         """Take the target's lock (VEIL308 if another run holds it), make the metadata and the run's staging
-        table; drop the staging of dead runs. Called again with the same run id it keeps what is staged."""
+        table. Called again with the same run id, by this or a later process, it keeps what is staged, and waits
+        until no writer of before can still commit."""
+
+    def clean(self) -> tuple[str, ...]:
+        """Drop the staging of every other run of this table, and return their ids. Whoever holds the target's lock
+        (VEIL308 if another run does) knows that they are dead."""
 
     def receipts(self) -> dict[int, Receipt]:
         """The receipts of this run that are committed, by chunk number."""
@@ -602,7 +630,7 @@ class Target(Protocol):
         VEIL318 where the merge key does not tell the staged rows apart, VEIL319 for rows that the table refuses."""
 
     def publication(self, run_id: str) -> Publication | None:
-        """Whether that run was published here."""
+        """Whether that run was published here; waits for a publishing transaction of it that is under way."""
 
     def discard(self) -> None:
         """Drop this run's staging and receipts; the published table stays as it is."""
@@ -694,6 +722,12 @@ class RunResult:
     checks: tuple[CheckCount, ...] = ()
     #: The version that a person chose in the place of the active one.
     pinned_key_version: int | None = None
+    #: Everything up to publishing was done, and nothing was published.
+    dry_run: bool = False
+    #: Whether what is staged was kept, so that the run can be gone on with.
+    resumable: bool = False
+    #: How many chunks were staged already when it was gone on with; None if it never was.
+    resumed_chunks: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

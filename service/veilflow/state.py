@@ -13,14 +13,17 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from veilflow.errors import VeilError
 from veilflow.redaction import redact
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+_MOMENT_SECONDS = 0.1
 
 _SCHEMA = """
 create table if not exists runs (
@@ -30,7 +33,8 @@ create table if not exists runs (
     started text not null,
     source text not null,
     result text not null,
-    plan text
+    plan text,
+    beginning text
 )
 """
 #: Who opened what and when: only ever appended to, by this program or another.
@@ -70,6 +74,15 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The process that holds a pipeline's lock, and the run it carries out (empty: none)."""
+
+    run_id: str
+    pid: int
+    host: str
+
+
 class State:
     """The directory ``.veil`` of a project."""
 
@@ -85,6 +98,8 @@ class State:
             connection.execute(_SCHEMA)
             connection.executescript(_ACCESSES)
             connection.execute(_EVENTS)
+            if "beginning" not in {row[1] for row in connection.execute("pragma table_info(runs)")}:
+                connection.execute("alter table runs add column beginning text")
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
@@ -96,18 +111,43 @@ class State:
         except sqlite3.Error:
             raise _unwritable() from None
 
-    def save(self, result: Mapping[str, Any], source: str, plan: Mapping[str, Any] | None) -> None:
-        """Write a run's document (``veilflow/run/1``); ``source`` is the fingerprint of its input."""
+    def save(
+        self,
+        result: Mapping[str, Any],
+        source: str,
+        plan: Mapping[str, Any] | None,
+        beginning: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write a run's document (``veilflow/run/1``); ``source`` is the fingerprint of its input, ``beginning`` what
+        was fixed when it began."""
         with self._connect() as connection:
             connection.execute(
-                "insert into runs values (?, ?, ?, ?, ?, ?, ?) on conflict (run_id) do update set "
+                "insert into runs values (?, ?, ?, ?, ?, ?, ?, ?) on conflict (run_id) do update set "
                 "status = excluded.status, source = excluded.source, result = excluded.result, "
-                "plan = excluded.plan",
+                "plan = excluded.plan, beginning = excluded.beginning",
                 (
                     result["run_id"], result["pipeline"], result["status"], result["started"], source,
                     redact(json.dumps(result)), None if plan is None else redact(json.dumps(plan)),
+                    json.dumps(result), None if plan is None else json.dumps(plan),
+                    None if beginning is None else json.dumps(beginning),
                 ),
             )  # fmt: skip
+
+    def beginning(self, run_id: str) -> dict[str, Any] | None:
+        """What was fixed when the run began; None if it ended before."""
+        with self._connect() as connection:
+            row = connection.execute("select beginning from runs where run_id = ?", (run_id,)).fetchone()
+        return None if row is None or row[0] is None else json.loads(row[0])
+
+    def published_since(self, pipeline: str, moment: str) -> list[dict[str, Any]]:
+        """Documents of the pipeline's runs that published and ended after ``moment``."""
+        with self._connect() as connection:
+            rows = connection.execute(
+                "select result from runs where pipeline = ? and status in ('succeeded', 'published_unreported')",
+                (pipeline,),
+            ).fetchall()
+        documents = [json.loads(result) for (result,) in rows]
+        return [one for one in documents if one["ended"] > moment and not one.get("dry_run")]
 
     def unfinished(self, pipeline: str) -> list[tuple[dict[str, Any], str]]:
         """Documents and source fingerprints of runs that still say ``running``, newest first.
@@ -121,14 +161,15 @@ class State:
             ).fetchall()
         return [(json.loads(result), source) for result, source in rows]
 
-    def set_status(self, document: Mapping[str, Any], status: str) -> None:
-        """Close a run whose process is dead."""
+    def set_status(self, document: Mapping[str, Any], status: str) -> dict[str, Any]:
+        """Close a run whose process is dead; returns its document as it is now."""
         changed = {**document, "status": status, "ended": utc_now()}
         with self._connect() as connection:
             connection.execute(
                 "update runs set status = ?, result = ? where run_id = ?",
                 (status, redact(json.dumps(changed)), document["run_id"]),
             )
+        return changed
 
     def record(self, action: str, run_id: str | None, details: Mapping[str, Any]) -> None:
         """Write down who did what with a run's rows, and when; ``details`` hold names and counts, never a value."""
@@ -205,19 +246,47 @@ class State:
         return [{**one, "columns": json.loads(one["columns"])} for one in found]
 
     @contextmanager
-    def lock(self, pipeline: str) -> Iterator[None]:
-        """Hold the pipeline's lock; the kernel gives it back when the process dies. VEIL308 if it is taken."""
+    def lock(self, pipeline: str, run_id: str = "", *, wait_until: float | None = None) -> Iterator[None]:
+        """Hold the pipeline's lock; the kernel gives it back when the process dies.
+
+        VEIL308 if it is taken, or still is at ``wait_until`` (a ``time.monotonic()`` moment).
+        """
+        with self._lock_file(pipeline).open("a+") as file:
+            # Who asks for the holder takes the lock for a moment: one more try tells it from a run.
+            end = max(wait_until or 0.0, time.monotonic() + _MOMENT_SECONDS)
+            while not _locked(file, fcntl.LOCK_EX):
+                if time.monotonic() > end:
+                    raise VeilError(
+                        "VEIL308", f"another run of the pipeline {pipeline} is active",
+                        "wait until it has ended; `veil runs list` shows it; `on_overlap: wait` in the pipeline waits",
+                    )  # fmt: skip
+                time.sleep(_MOMENT_SECONDS)
+            file.truncate(0)
+            file.write(json.dumps({"run_id": run_id, "pid": os.getpid(), "host": os.uname().nodename}))
+            file.flush()
+            yield
+
+    def holder(self, pipeline: str) -> Holder | None:
+        """Who holds the pipeline's lock now."""
+        with self._lock_file(pipeline).open("a+") as file:
+            if _locked(file, fcntl.LOCK_SH):
+                return None
+            file.seek(0)
+            written = file.read()
+        return Holder(**json.loads(written)) if written else None
+
+    def _lock_file(self, pipeline: str) -> Path:
         locks = self.directory / "locks"
         locks.mkdir(mode=0o700, exist_ok=True)
-        with (locks / f"{pipeline}.lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise VeilError(
-                    "VEIL308", f"another run of the pipeline {pipeline} is active",
-                    "wait until it has ended; `veil runs list` shows it",
-                ) from None  # fmt: skip
-            yield
+        return locks / f"{pipeline}.lock"
+
+
+def _locked(file: IO[str], how: int) -> bool:
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _login_name() -> str:

@@ -211,13 +211,18 @@ def test_a_second_publish_of_the_same_run_changes_nothing(database: Store) -> No
     assert database.sql('select count(*) from "order"') == [(6,)]
 
 
-def test_a_dead_runs_staging_is_dropped_by_the_next(database: Store) -> None:
-    """The lock went with its process; its rows must not stay behind."""
+def test_cleaning_drops_the_staging_of_dead_runs_and_of_no_other(database: Store) -> None:
+    """The lock went with the process; its rows must not stay behind. A run's own stay."""
     dead = database.target()
     dead.open("01A")
     with dead.writer() as writer:
         writer.load(ROWS, receipt(0))
     dead.close()
+    target = database.target()
+    target.open("01B")
+    assert target.clean() == ("01A",)
+    assert target.clean() == () and target.staged_rows() == 0
+    target.close()
     database.run("01B")
     assert tables(database) == {"_veilflow", "order"}
 
@@ -465,3 +470,41 @@ def test_files_tell_null_from_the_empty_string(tmp_path: Path) -> None:
     lines = (tmp_path / "o.csv").read_text(encoding="utf-8").splitlines()
     assert lines[1].startswith('"",') and lines[2] == ",,,"
     assert pq.read_table(tmp_path / "o.parquet").equals(ROWS)
+
+
+def test_a_later_process_of_the_same_run_finds_what_is_staged(database: Store) -> None:
+    """Rows and receipts, until they are published."""
+    first = database.target()
+    first.open("01A")
+    with first.writer() as writer:
+        writer.load(ROWS, receipt(0))
+    first.close()
+    second = database.target()
+    second.open("01A")
+    assert set(second.receipts()) == {0} and second.staged_rows() == 3
+    with second.writer() as writer:
+        writer.load(ROWS, receipt(1))
+    assert second.publish({}) == 6
+    second.close()
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_half_a_file_is_removed_unless_its_run_is_alive(tmp_path: Path, kind: str) -> None:
+    """The lock of the part tells; a later process of the same run begins it anew."""
+    first, second = (
+        open_target(kind=kind, table="t", mode="replace", schema=SCHEMA, path=tmp_path / f"o.{kind}") for _ in range(2)
+    )
+    first.open("01A")
+    with first.writer() as writer:
+        writer.load(ROWS, receipt(0))
+    assert second.clean() == ()
+    first.close()
+    second.open("01A")
+    assert second.receipts() == {} and second.clean() == ()
+    with second.writer() as writer:
+        writer.load(ROWS, receipt(0))
+    assert second.publish({}) == 3
+    third = open_target(kind=kind, table="t", mode="replace", schema=SCHEMA, path=tmp_path / f"o.{kind}")
+    (tmp_path / f".o.{kind}.01B.part").write_bytes(b"half")
+    assert third.clean() == ("01B",)
+    assert [path.name for path in tmp_path.iterdir()] == [f"o.{kind}"]

@@ -6,11 +6,13 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+import pyarrow as pa
 import pytest
 
 if TYPE_CHECKING:
@@ -120,10 +122,11 @@ def test_out_of_reach_is_4_and_says_which(
     assert "wrong-password" not in done.out + done.err
 
 
+@pytest.mark.parametrize("resumed", [False, True], ids=["next run", "resumed"])
 def test_a_killed_load_publishes_nothing_and_the_next_run_is_exact(
-    warehouse: tuple[Project, psycopg.Connection[Any]],
+    warehouse: tuple[Project, psycopg.Connection[Any]], resumed: bool
 ) -> None:
-    """kill -9 in mid-load, then a second run: every row once, the dead run's staging gone."""
+    """kill -9 in mid-load, then a second run, or the same one resumed: every row once, no staging left."""
     project, reader = warehouse
     lines = "".join(f"{n},N{n},n{n}@example.com,{n % 90},City{n % 7}\n" for n in range(300_000))
     project.write("data/people.csv", "id,name,email,age,city\n" + lines)
@@ -142,7 +145,39 @@ def test_a_killed_load_publishes_nothing_and_the_next_run_is_exact(
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert reader.execute("select to_regclass('people')").fetchone() == (None,)
-    done = project.veil("run", "people", "--direct", "--json")
+    again = ("runs", "resume", "last") if resumed else ("run", "people")
+    done = project.veil(*again, "--direct", "--json")
     assert done.status == 0, done.err
+    assert (done.json["resumed_chunks"] or 0) >= 3 * resumed
     assert reader.execute("select count(*), count(distinct id) from people").fetchone() == (300_000, 300_000)
     assert reader.execute("select count(*) from pg_tables where schemaname = 'veilflow_staging'").fetchone() == (0,)
+
+
+def test_publishing_that_is_under_way_is_waited_for(
+    warehouse: tuple[Project, psycopg.Connection[Any]], postgresql: Any
+) -> None:
+    """The process is gone and the server still commits: to say that nothing was published would repeat it."""
+    from veilflow.model import Secret
+    from veilflow.targets import open_target
+
+    project, reader = warehouse
+    assert project.veil("run", "people", "--direct").status == 0
+    target = open_target(
+        kind="postgresql", table="people", mode="replace", schema=pa.schema([]), url=lambda: Secret(postgresql.full_url)
+    )
+    from veilflow.targets.postgresql import _lock_number
+
+    answers: list[object] = []
+    asking = threading.Thread(target=lambda: answers.append(target.publication("01LATE")))
+    with psycopg.connect(postgresql.full_url) as publishing:
+        publishing.execute("select pg_advisory_xact_lock(%s)", (_lock_number("publish", "01LATE"),))
+        publishing.execute("insert into _veilflow values ('published', '01LATE', 'people', 0, '{\"rows\": 7}')")
+        asking.start()
+        waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+        deadline = time.monotonic() + 30
+        while reader.execute(waits).fetchone() == (0,) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert answers == []
+        publishing.commit()
+    asking.join()
+    assert [getattr(answer, "rows", None) for answer in answers] == [7]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -20,14 +20,17 @@ from veilflow.cli.options import Common
 from veilflow.cli.output import Output
 from veilflow.cli.policy_commands import policy as policy_group
 from veilflow.cli.quarantine_commands import quarantine
+from veilflow.cli.runs_commands import runs
 from veilflow.cli.secrets_commands import secrets
 from veilflow.cli.treatments_commands import treatments
 from veilflow.errors import CODES, WORST_FIRST, VeilError
 
 if TYPE_CHECKING:
     from veilflow.config import NamesConfig
+    from veilflow.model import RunResult
     from veilflow.plan.approval import Approved
     from veilflow.prefect_server import EmbeddedServer
+    from veilflow.run.request import Request
     from veilflow.secret_stores.session import Session
 
 _BEGAN = time.monotonic()
@@ -39,7 +42,6 @@ app = App(
     version=__version__,
     help_epilogue="First steps: veil init my-project; cd my-project; veil run people. Every error has a code: veil explain VEIL301.",
 )
-runs = App(name="runs", help="List runs, or show one.")
 app.command(runs)
 app.command(keys)
 app.command(secrets)
@@ -136,7 +138,8 @@ def plan(
 
 @app.command
 def run(
-    *pipelines: str, direct: bool = False, plan: Path | None = None, key_version: int | None = None,
+    *pipelines: str, direct: bool = False, dry_run: bool = False, plan: Path | None = None,
+    key_version: int | None = None,
     param: tuple[str, ...] = (), common: Common = _HERE,
 ) -> int:  # fmt: skip
     """Run pipelines: read, check, treat, load, verify, publish.
@@ -147,6 +150,8 @@ def run(
         Names of pipelines, in the order in which they run.
     direct
         The same plan and code without Prefect.
+    dry_run
+        Everything but publishing: rows are staged, checked and verified, then the staging is dropped.
     plan
         A file that `veil plan --out` wrote: the run is refused if anything has moved since. It names the pipeline.
     key_version
@@ -155,6 +160,7 @@ def run(
         A parameter of the suites, name=value; may be given several times.
     """
     from veilflow.config import parse_parameters, pipeline_names, suspicious
+    from veilflow.run.request import Request
 
     output = Output(common.json, common.quiet)
     project = common.directory
@@ -170,13 +176,11 @@ def run(
     output.warnings(suspicious(project))
     results = []
     parameters = parse_parameters(param)
-    with (
-        _stopping(),
-        _orchestrator(project, common.environment, pipelines, direct, key_version, approved, output) as carry_out,
-    ):
+    with _stopping(), _orchestrator(project, common.environment, pipelines, direct, output) as carry_out:
         began: float | None = _BEGAN
         for name in pipelines:
-            results.append(carry_out(name, began, parameters))
+            request = Request(project, common.environment, name, began, parameters, key_version, approved, dry_run)
+            results.append(carry_out(request))
             began = None
             if results[-1].status == "interrupted":
                 break
@@ -307,37 +311,6 @@ def explain(code: str | None = None, *, common: Common = _HERE) -> int:
     return 0
 
 
-# --- runs --------------------------------------------------------------------------------
-
-
-@runs.command(name="list")
-def list_runs(*, limit: int = 20, common: Common = _HERE) -> int:
-    """List the newest runs."""
-    from veilflow.state import State
-
-    Output(common.json, common.quiet).run_list(State(common.directory).runs(limit))
-    return 0
-
-
-@runs.command(name="show")
-def show_run(run_id: str, *, common: Common = _HERE) -> int:
-    """Show one run: counts, what is in quarantine and why, errors, timings."""
-    from veilflow.state import State
-
-    found, planned = State(common.directory).run(run_id)
-    Output(common.json, common.quiet).run_shown(found, planned)
-    return 0
-
-
-@runs.command
-def disclosures(*, limit: int = 50, common: Common = _HERE) -> int:
-    """List who was shown original values in a preview, when and of which columns; newest first."""
-    from veilflow.state import State
-
-    Output(common.json, common.quiet).disclosures(State(common.directory).disclosures(limit))
-    return 0
-
-
 # --- what commands share -----------------------------------------------------------------
 
 
@@ -396,26 +369,16 @@ def _stopping() -> Iterator[None]:
 
 @contextmanager
 def _orchestrator(
-    project: Path,
-    environment: str,
-    pipelines: tuple[str, ...],
-    direct: bool,
-    key_version: int | None,
-    approved: Approved | None,
-    output: Output,
-) -> Iterator[Any]:
-    """Yield ``carry_out(name, began, parameters) -> RunResult``: through Prefect, or directly."""
-    from veilflow.run import Request, execute
+    project: Path, environment: str, pipelines: tuple[str, ...], direct: bool, output: Output
+) -> Iterator[Callable[[Request], RunResult]]:
+    """Yield what carries a request out: through Prefect, or directly."""
+    from veilflow.run import execute
     from veilflow.secret_stores.session import Session
 
     with output.progress() as on_progress, Session(project) as session:
         if direct:
             with _prefect_for_secrets(project, environment, pipelines[0], output, keyring=True, others=pipelines):
-                yield lambda name, began, parameters: execute(
-                    Request(project, environment, name, began, parameters, key_version, approved),
-                    on_progress=on_progress(name),
-                    session=session,
-                )
+                yield lambda request: execute(request, on_progress=on_progress(request.pipeline), session=session)
             return
         with _embedded_prefect(project, output) as server:
             # Importing takes as long as the server takes to start: side by side.
@@ -424,11 +387,7 @@ def _orchestrator(
 
             import_engines()
             _wait(server, output)
-            yield lambda name, began, parameters: run_with_prefect(
-                Request(project, environment, name, began, parameters, key_version, approved),
-                on_progress=on_progress(name),
-                session=session,
-            )
+            yield lambda request: run_with_prefect(request, on_progress=on_progress(request.pipeline), session=session)
 
 
 @contextmanager

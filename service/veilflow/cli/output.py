@@ -205,7 +205,8 @@ class Output:
         rows = [("run", "pipeline", "status", "started", "read", "loaded", "quarantined", "filtered")]
         for run in documents:
             counts = [f"{run['counts'][name]:,}" for name in ("read", "loaded", "quarantined", "filtered")]
-            rows.append((run["run_id"], run["pipeline"], run["status"], run["started"], *counts))
+            status = run["status"] + (" (dry run)" if run.get("dry_run") else "")
+            rows.append((run["run_id"], run["pipeline"], status, run["started"], *counts))
         print("\n".join(aligned(rows)))
 
     def run_shown(self, document: Mapping[str, Any], plan: Mapping[str, Any] | None) -> None:
@@ -267,7 +268,12 @@ def run_lines(document: Mapping[str, Any], plan: Mapping[str, Any] | None) -> li
     ]  # fmt: skip
     lines += aligned(held + warned)
     target = document["target"]
-    if document["status"] == "succeeded":
+    if document.get("resumed_chunks") is not None:
+        lines.append(f"resumed {document['resumed_chunks']:,} of {document['chunks']:,} chunks were staged before")
+    if document.get("dry_run") and document["status"] == "succeeded":
+        lines.append("dry run: nothing was published; the target was left as it was")
+        lines.append(f"next    veil run {document['pipeline']}")
+    elif document["status"] == "succeeded":
         lines.append(f"target  {target['location']}, table {target['table']}")
         lines.append(f"next    {_next(document)}")
     elif document["status"] == "published_unreported":
@@ -276,6 +282,8 @@ def run_lines(document: Mapping[str, Any], plan: Mapping[str, Any] | None) -> li
     else:
         untouched = " · the target was left as it was" if target["table"] else ""
         lines.append(f"{document['status']}{untouched}")
+        if document.get("resumable"):
+            lines.append(f"next    veil runs resume {document['run_id']}")
     return lines
 
 

@@ -112,6 +112,7 @@ def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
     if not 1 <= chunk_rows <= 10_000_000:
         root.wrong(root.node("chunk_rows") or Node(None, root.place), "must be from 1 to 10000000", "chunk_rows")
     allow_empty = root.take("allow_empty", bool, "true or false", False)
+    on_overlap = root.choice("on_overlap", ("refuse", "wait"), "refuse")
     as_of = _date(root, "as_of")
     recipient, days = _quarantine(root.sub("quarantine"))
     root.end()
@@ -126,7 +127,7 @@ def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
     return PipelineConfig(
         name=name, source=source, policy=policy, target=target, place=Place(shown), filters=filters,
         expectations=expectations, max_quarantined=max_quarantined, timeout_seconds=timeout_seconds,
-        chunk_rows=chunk_rows, allow_empty=allow_empty, as_of=as_of, labels=labels,
+        chunk_rows=chunk_rows, allow_empty=allow_empty, on_overlap=on_overlap, as_of=as_of, labels=labels,
         quarantine_recipient=recipient, quarantine_days=days,
     )  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from veilflow.errors import Place
 from veilflow.model import FilterPlan, Limit, SecretRef, SourceConfig, TargetConfig
@@ -44,6 +44,7 @@ class PipelineConfig:
     timeout_seconds: float | None = None
     chunk_rows: int = CHUNK_ROWS
     allow_empty: bool = False
+    on_overlap: Literal["refuse", "wait"] = "refuse"
     #: The date of the run where it is not today's: ages are counted on it.
     as_of: date | None = None
     labels: Mapping[str, ColumnLabels] = field(default_factory=dict)

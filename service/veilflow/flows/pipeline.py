@@ -62,7 +62,7 @@ def run_pipeline(
     caller = _CALLER.get()
     _CALLER.set(None)
     request = caller.request if caller else _request(pipeline, project, environment, key_version)
-    run_id = new_run_id()
+    run_id = request.resumes or new_run_id()
     _name(request, run_id)
     try:
         result = _carry_out(request, run_id, caller.on_progress if caller else None, caller.session if caller else None)

@@ -4,10 +4,12 @@
 through ``chunk.process``. Nothing is decided here: a choice belongs into the plan.
 """
 
-from veilflow.run.execute import Call, Request, direct, execute
+from veilflow.run.execute import Call, direct, execute
 from veilflow.run.on_demand import Preview, anonymize, preview
 from veilflow.run.prepare import Prepared, import_engines, prepare
+from veilflow.run.request import Request
 from veilflow.run.result import run_document
+from veilflow.run.resume import request_to_resume
 from veilflow.run.stage import Interrupted, OnProgress
 
 __all__ = [
@@ -23,5 +25,6 @@ __all__ = [
     "import_engines",
     "prepare",
     "preview",
+    "request_to_resume",
     "run_document",
 ]

@@ -6,14 +6,13 @@ import hashlib
 import json
 import signal
 import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any, Literal, Protocol, TypeVar
 
 from veilflow import __version__
-from veilflow.errors import VeilError
+from veilflow.errors import PassingFault, VeilError
 from veilflow.model import (
     Counts,
     FileIdentity,
@@ -27,11 +26,13 @@ from veilflow.model import (
     Target,
 )
 from veilflow.plan import document as plan_document
-from veilflow.plan.approval import Approved, refuse_moved
+from veilflow.plan.approval import refuse_moved
 from veilflow.quarantine import Quarantine
+from veilflow.run.books import Beginning, close_the_dead, completed_by
 from veilflow.run.chunk import Work, process
 from veilflow.run.prepare import Loaded, Opened, Prepared, load, open_parts, resolve
 from veilflow.run.replay import Replay, refuse_replay
+from veilflow.run.request import Request
 from veilflow.run.result import (
     checks_of,
     counts_of,
@@ -40,6 +41,7 @@ from veilflow.run.result import (
     result_from_document,
     run_document,
 )
+from veilflow.run.resume import Resumed, read, refuse_if_changed, refuse_if_overtaken, staged
 from veilflow.run.stage import Interrupted, OnProgress, stage
 from veilflow.run.verify import verify
 from veilflow.secret_stores.session import Session
@@ -47,6 +49,10 @@ from veilflow.sources import describe, parse_description
 from veilflow.state import State, new_run_id, peak_memory_bytes, source_fingerprint, utc_now
 
 T = TypeVar("T")
+
+#: How long ``on_overlap: wait`` waits where ``limits.timeout_seconds`` does not say it.
+LONGEST_WAIT_SECONDS = 3600.0
+SECONDS_BETWEEN_TRIES = 0.5
 
 
 class Call(Protocol):
@@ -64,24 +70,6 @@ def direct(_step: str, function: Callable[[], T], /, *, cache_key: str | None = 
     return function()
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Which pipeline of which project, in which environment; names only.
-
-    ``began`` is the ``time.monotonic()`` moment when the command started, for the seconds of start-up.
-    ``key_version`` pins a version of the key ring, for a target that holds pseudonyms of it.
-    """
-
-    project: Path
-    environment: str
-    pipeline: str
-    began: float | None = field(default=None, compare=False)
-    parameters: Mapping[str, Any] = field(default_factory=dict, compare=False)
-    key_version: int | None = None
-    #: What ``veil plan --out`` wrote: the run is this plan, or nothing.
-    approved: Approved | None = field(default=None, compare=False)
-
-
 def execute(
     request: Request,
     *,
@@ -92,25 +80,25 @@ def execute(
     session: Session | None = None,
     replay: Replay | None = None,
 ) -> RunResult:
-    """Run a pipeline and record it in ``.veil/state.db``. Errors of the run stand in the result.
+    """Run a pipeline, or go on with a run of it, and record it in ``.veil/state.db``. Errors of the run stand in the
+    result.
 
     ``run_id`` is a new one of ``state.new_run_id``, for a caller that tells it before the run begins. ``session`` holds
     the opened secret stores of a caller that runs several pipelines; without one the run opens and closes its own.
     ``replay`` makes it a run over rows in quarantine.
 
     Raises VeilError only where no record can be made (VEIL101), and ``Interrupted`` never: a run that a signal
-    stopped ends as ``interrupted`` with status 130 or 143.
+    stopped ends as ``interrupted`` with status 130 or 143. A run that cannot be resumed, or is stopped before it goes
+    on, raises either: its record stays as it was.
     """
     state = State(request.project)
     own = session or Session(request.project)
-    run = _Run(
-        request, run_id or new_run_id(), state, call, orchestrator, on_progress or (lambda _progress: None), own, replay
-    )
-    try:
-        with state.lock(request.pipeline), nullcontext() if session else own:
-            return run.carry_out()
-    except VeilError as error:
-        return run.end(_status_of(error), error.exit_status, error)
+    resumed = None if request.resumes is None else read(state, request.resumes)
+    run_id = resumed.run_id if resumed else run_id or new_run_id()
+    told = on_progress or (lambda _progress: None)
+    run = _Run(request, run_id, state, call, orchestrator, told, own, replay, resumed)
+    with nullcontext() if session else own:
+        return run.carry_out()
 
 
 def _status_of(error: VeilError) -> Status:
@@ -130,17 +118,24 @@ class _Run:
         on_progress: OnProgress,
         session: Session,
         replay: Replay | None,
+        resumed: Resumed | None,
     ) -> None:
         self.replay = replay
         self.request, self.state, self.call, self.on_progress = request, state, call, on_progress
         self.session = session
         self.orchestrator: Literal["prefect", "direct"] = orchestrator
-        self.run_id, self.started = run_id, utc_now()
+        self.run_id, self.started = run_id, resumed.document["started"] if resumed else utc_now()
+        self.resumed, self.beginning = resumed, resumed.beginning if resumed else None
+        self.resumed_chunks: int | None = None
+        #: Whether a failure from here on is this run's own: one that is refused as it stands has its record already.
+        self.under_way = resumed is None
         self.prepared: Prepared | None = None
         self.opened: Opened | None = None
         self.receipts: dict[int, Receipt] = {}
         self.files: tuple[FileIdentity, ...] = ()
-        self.publishing = False
+        self.publishing = self.resumable = False
+        self.wait_until: float | None = None
+        self.deadline: float | None = None
         self.seconds: dict[str, float] = {}
         now = time.monotonic()
         self.began = now
@@ -151,33 +146,11 @@ class _Run:
 
     def carry_out(self) -> RunResult:
         try:
-            loaded = self._timed(
-                "plan",
-                lambda: load(
-                    self.request.project, self.request.environment, self.request.pipeline, self.request.parameters
-                ),
-            )
-            if self.replay is not None:
-                loaded = self.replay.loaded(loaded)
-            self.files = loaded.source.files()
-            described = self._step(
-                "discover", lambda: describe(loaded.source.schema()), discovery_key(loaded, self.files)
-            )
-            self._step("plan", lambda: self._plan(loaded, parse_description(described)))
-            closed = self._close_the_dead()
-            if closed is not None:
-                return closed
-            if self.replay is not None:
-                refuse_replay(self.state, self.replay.parent_run)
-            self._save("running")
-            self._step("stage", self._stage)
-            self._step("verify", self._verify)
-            # The intent is durable before the target changes: if this process dies in publishing, the next
-            # command reads from the target whether it happened and has the counts to close this record.
-            self._save("running")
-            self._step("publish", self._publish)
-            return self._step("report", lambda: self.end("succeeded", 0))
+            with self._alone():
+                return self._steps()
         except VeilError as error:
+            if not self.under_way:
+                raise
             return self._failed(error)
         except Exception as error:
             defect = VeilError(
@@ -186,10 +159,42 @@ class _Run:
             )  # fmt: skip
             return self._failed(defect)
         except BaseException as error:  # noqa: BLE001  # a signal, whoever turned it into an exception
+            if not self.under_way:
+                raise Interrupted(signal_status(error)) from None
             return self._ended_early("interrupted", signal_status(error), None)
         finally:
             if self.opened:
                 self.opened.target.close()
+
+    def _steps(self) -> RunResult:
+        loaded = self._load()
+        self.files = loaded.source.files()
+        described = self._step("discover", lambda: describe(loaded.source.schema()), discovery_key(loaded, self.files))
+        self._step("plan", lambda: self._plan(loaded, parse_description(described)))
+        closed = self._begin()
+        if closed is not None:
+            return closed
+        if self.replay is not None:
+            refuse_replay(self.state, self.replay.parent_run)
+        self._save("running")
+        self._step("stage", self._stage)
+        self._step("verify", self._verify)
+        if self.request.dry_run:
+            self._opened.target.discard()
+        else:
+            # The intent is durable before the target changes: if this process dies in publishing, the next
+            # command reads from the target whether it happened and has the counts to close this record.
+            self._save("running")
+            self._step("publish", self._publish)
+        return self._step("report", lambda: self.end("succeeded", 0))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the pipeline's lock: at once, or after the run that has it where the pipeline says ``on_overlap: wait``."""
+        waits = self._load().pipeline.on_overlap == "wait"
+        self.wait_until = self.deadline or self.began + LONGEST_WAIT_SECONDS if waits else None
+        with self.state.lock(self.request.pipeline, self.run_id, wait_until=self.wait_until):
+            yield
 
     def _step(self, name: str, function: Callable[[], T], cache_key: str | None = None) -> T:
         self.on_progress(Progress(name, *self._progress_counts()))
@@ -210,6 +215,18 @@ class _Run:
 
     # --- the steps ---
 
+    def _load(self) -> Loaded:
+        request = self.request
+        loaded = self._timed(
+            "plan", lambda: load(request.project, request.environment, request.pipeline, request.parameters)
+        )
+        self.deadline = None if (limit := loaded.pipeline.timeout_seconds) is None else self.began + limit
+        if self.replay is not None:
+            return self.replay.loaded(loaded)
+        if self.beginning is None:
+            return loaded
+        return replace(loaded, pipeline=replace(loaded.pipeline, as_of=self.beginning.as_of))
+
     def _plan(self, loaded: Loaded, schema: SourceSchema) -> None:
         prepared = resolve(loaded, schema, self.session)
         self.prepared = prepared if self.replay is None else self.replay.prepared(prepared)
@@ -218,23 +235,60 @@ class _Run:
         if self.request.approved is not None:
             refuse_moved(self.request.approved, self.plan, self.opened.key_versions)
 
+    def _begin(self) -> RunResult | None:
+        """Fix what each retry and resume uses, or hold it against what was fixed. A result: it has all been done."""
+        opened, target = self._opened, self._opened.target
+        if self.request.dry_run:
+            self.beginning = self._fixed()
+            return None
+        published = close_the_dead(self.state, self.request.pipeline, target, but=self.run_id)
+        if self.resumed is None:
+            self.beginning = self._fixed()
+            return completed_by(published, self.plan, self.files)
+        refuse_if_overtaken(self.state, self.resumed)
+        refuse_if_changed(self.resumed, self._prepared, opened, self.files)
+        if target.publication(self.run_id) is not None:
+            return result_from_document(self.state.set_status(self.resumed.document, "published_unreported"))
+        self._open_target()
+        self.receipts = staged(opened, self._prepared)
+        self.resumed_chunks, self.under_way = len(self.receipts), True
+        return None
+
+    def _fixed(self) -> Beginning:
+        plan, opened = self.plan, self._opened
+        fingerprint = self._prepared.source.fingerprint(opened.fingerprint_key)
+        return Beginning(
+            plan.as_of, plan.chunk_rows, self.files, fingerprint, opened.active_key, self.request.parameters
+        )
+
+    def _open_target(self) -> None:
+        """Take the target's lock, which a run of another pipeline may have."""
+        while True:
+            try:
+                return self._opened.target.open(self.run_id)
+            except VeilError as error:
+                if error.code != "VEIL308" or self.wait_until is None or time.monotonic() > self.wait_until:
+                    raise
+            time.sleep(SECONDS_BETWEEN_TRIES)
+
     def _stage(self) -> None:
         opened, plan = self._opened, self.plan
-        opened.target.open(self.run_id)
+        self._open_target()
+        if not self.request.dry_run:
+            opened.target.clean()
         quarantine = Quarantine(
             self.state.directory / "quarantine", self.run_id, opened.recipient, opened.manifest_keys
         )
-        deadline = None if plan.timeout_seconds is None else self.began + plan.timeout_seconds
         source: Source = self._prepared.source
         self.receipts = opened.target.receipts()
         work: Work = opened.work
         try:
             self.receipts = stage(
-                lambda: source.slices(plan.source_columns, plan.chunk_rows),
+                lambda start: source.slices(plan.source_columns, plan.chunk_rows, start),
                 lambda chunk: process(chunk, work),
                 quarantine,
                 opened.target,
-                deadline=deadline,
+                deadline=self.deadline,
                 on_progress=self.on_progress,
             )
         except BaseException:
@@ -271,7 +325,10 @@ class _Run:
                 return self._result(status, exit_status, error)
             if published:
                 return self.end("succeeded", 0)
-        if self.opened and status != "interrupted":
+        # A lost connection or a server that went down is no reason to do the work again.
+        keeps = status == "interrupted" or isinstance(error, PassingFault)
+        self.resumable = keeps and self.beginning is not None and not self.request.dry_run
+        if self.opened and not self.resumable:
             _discard(self.opened.target)
         return self.end(status, exit_status, error)
 
@@ -287,7 +344,8 @@ class _Run:
         plan = None
         if self.prepared is not None:
             plan = {**plan_document(self.prepared.decision), "pinned_key_version": self.request.key_version}
-        self.state.save(run_document(result), source_fingerprint(self.files), plan)
+        beginning = None if self.beginning is None else self.beginning.document()
+        self.state.save(run_document(result), source_fingerprint(self.files), plan, beginning)
 
     def _result(self, status: Status, exit_status: int, error: VeilError | None) -> RunResult:
         plan = self.prepared.decision.plan if self.prepared else None
@@ -320,25 +378,10 @@ class _Run:
             errors=error_records(error) if error else (),
             started=self.started,
             ended=None if status == "running" else utc_now(),
+            dry_run=self.request.dry_run,
+            resumable=self.resumable,
+            resumed_chunks=self.resumed_chunks,
         )
-
-    def _close_the_dead(self) -> RunResult | None:
-        """Close the records of runs of this pipeline whose process died.
-
-        One that had published is ``published_unreported``. If it appended the very files that this run would
-        append again, this run is its completion: its result is returned, and nothing is loaded twice.
-        """
-        completed = None
-        for document, source in self.state.unfinished(self.request.pipeline):
-            publication = self._opened.target.publication(document["run_id"])
-            if publication is None:
-                self.state.set_status(document, "interrupted")
-                continue
-            self.state.set_status(document, "published_unreported")
-            same_input = source == source_fingerprint(self.files)
-            if self.plan.target.mode == "append" and same_input and document["plan_hash"] == self.plan.plan_hash:
-                completed = {**document, "status": "published_unreported", "ended": utc_now()}
-        return None if completed is None else result_from_document(completed)
 
     @property
     def plan(self) -> Plan:
@@ -398,4 +441,4 @@ def origin(error: BaseException) -> str:
     return place
 
 
-__all__ = ["Call", "Counts", "Request", "direct", "execute", "origin"]
+__all__ = ["Call", "Counts", "direct", "execute", "origin"]

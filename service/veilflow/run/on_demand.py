@@ -156,7 +156,7 @@ def _anonymize_source(
         target.inspect()
         target.open(run_id)
         receipts = stage(
-            lambda: source.slices(plan.source_columns, plan.chunk_rows),
+            lambda start: source.slices(plan.source_columns, plan.chunk_rows, start),
             lambda chunk: process(chunk, work),
             _LeavesOut(),
             target,

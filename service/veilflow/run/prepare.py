@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pyarrow as pa
+
 from veilflow.checks import open_checker
 from veilflow.config import (
     NamesConfig,
@@ -75,6 +77,8 @@ class Opened:
     work: Work
     recipient: str
     manifest_keys: tuple[bytes, ...]
+    fingerprint_key: bytes = field(repr=False)
+    active_key: int
     key_versions: Mapping[str, int]
     column_key_versions: Mapping[str, int]
 
@@ -94,7 +98,7 @@ def resolve(loaded: Loaded, schema: SourceSchema, session: Session) -> Prepared:
     if decision.errors:
         return Prepared(project, pipeline, names, source, decision, None)
     try:
-        target = _target(project, pipeline, names, decision.plan, session)
+        target = target_of(project, pipeline, names, decision.plan.output_schema, session)
         publish = target.inspect()
         raise_all(_short_lived(pipeline, names, session))
     except VeilError as error:
@@ -151,6 +155,8 @@ def open_parts(prepared: Prepared, run_id: str, session: Session, key_version: i
         work=work,
         recipient=prepared.pipeline.quarantine_recipient or own,
         manifest_keys=manifest_keys(ring, plan.pipeline),
+        fingerprint_key=ring.derive("fingerprint", plan.pipeline).value,
+        active_key=ring.active,
         key_versions=dict.fromkeys(work.keys, ring.active),
         column_key_versions={
             column.name: ring.active for column in plan.columns if column.key_domain and column.outcome == "load"
@@ -221,7 +227,10 @@ def _with_expected(pipeline: PipelineConfig, policy: PolicyConfig) -> SourceConf
     return replace(pipeline.source, expected=tuple(dict.fromkeys(named)))
 
 
-def _target(project: Path, pipeline: PipelineConfig, names: NamesConfig, plan: Plan, session: Session) -> Target:
+def target_of(
+    project: Path, pipeline: PipelineConfig, names: NamesConfig, schema: pa.Schema, session: Session
+) -> Target:
+    """The pipeline's target for rows of ``schema``; connects to nothing yet."""
     config = pipeline.target
     connection = config.connection
     return open_target(
@@ -230,7 +239,7 @@ def _target(project: Path, pipeline: PipelineConfig, names: NamesConfig, plan: P
         mode=config.mode,
         key=config.key,
         delete=config.delete,
-        schema=plan.output_schema,
+        schema=schema,
         path=config.path,
         url=None if connection is None else lambda: connection_url(session, names, connection),
         lock_directory=project / ".veil" / "locks",

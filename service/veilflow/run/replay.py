@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from veilflow.errors import VeilError
 from veilflow.model import (
+    BEGINNING,
     CheckPlan,
     Chunk,
     FileIdentity,
@@ -19,6 +20,7 @@ from veilflow.model import (
     SourceColumn,
     SourceConfig,
     SourceSchema,
+    Start,
 )
 from veilflow.quarantine import POSITION, RAW, REASONS, Held
 from veilflow.run.prepare import Loaded, Prepared
@@ -146,7 +148,11 @@ class QuarantineSource:
             tuple(SourceColumn(field.name, types.get(field.name, column_type(field.type))) for field in fields)
         )
 
-    def slices(self, columns: Sequence[SourceColumn], _chunk_rows: int) -> Iterator[Slice]:
+    def fingerprint(self, _key: bytes) -> str:
+        """A replay is not resumed."""
+        return ""
+
+    def slices(self, columns: Sequence[SourceColumn], _chunk_rows: int, _start: Start = BEGINNING) -> Iterator[Slice]:
         """One slice a file, whatever the chunk size: a receipt then stands for a file."""
         for number, (_entry, table) in enumerate(self._held.tables(self._identities)):
             yield _Kept(number, table, columns)
@@ -157,6 +163,7 @@ class _Kept:
     number: int
     table: pa.Table
     columns: Sequence[SourceColumn]
+    bookmark: int | None = None
 
     def read(self) -> Chunk:
         """The rows with columns, and those that never had any: their bytes can only be held back again."""

@@ -124,6 +124,9 @@ def run_document(result: RunResult) -> dict[str, Any]:
         "errors": [error_document(error) for error in result.errors],
         "started": result.started,
         "ended": result.ended,
+        "dry_run": result.dry_run,
+        "resumable": result.resumable,
+        "resumed_chunks": result.resumed_chunks,
     }
 
 
@@ -148,6 +151,9 @@ def result_from_document(document: Mapping[str, Any]) -> RunResult:
             for check in document.get("checks", ())
         ),
         pinned_key_version=document.get("pinned_key_version"),
+        dry_run=document.get("dry_run", False),
+        resumable=document.get("resumable", False),
+        resumed_chunks=document.get("resumed_chunks"),
         target_kind=target["kind"],
         target_table=target["table"],
         target_location=target["location"],

@@ -5,12 +5,13 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from typing import Protocol
 
 from veilflow.errors import VeilError
-from veilflow.model import Chunk, Progress, QuarantinedRow, Receipt, Slice, Target, Writer
+from veilflow.model import BEGINNING, Chunk, Progress, QuarantinedRow, Receipt, Slice, Start, Target, Writer
 from veilflow.run.chunk import Treated
 
 OnProgress = Callable[[Progress], None]
@@ -31,7 +32,7 @@ class Interrupted(BaseException):
 
 
 def stage(
-    slices: Callable[[], Iterable[Slice]],
+    slices: Callable[[Start], Iterable[Slice]],
     process: Callable[[Chunk], Treated],
     quarantine: HoldsBack,
     target: Target,
@@ -52,20 +53,29 @@ def stage(
         for n in range(target.parallel_writers)
     ]
     line.writers = target.parallel_writers
-    for thread in threads:
-        thread.start()
     try:
+        for thread in threads:
+            thread.start()
         for thread in threads:
             while thread.is_alive():
                 thread.join(0.2)
     except BaseException:
         line.stop.set()
         for thread in threads:
-            thread.join()
+            if thread.ident is not None:
+                thread.join()
         raise
     if line.error:
         raise line.error
     return line.receipts
+
+
+def start_behind(receipts: Mapping[int, Receipt]) -> Start:
+    """Behind the chunks that are there without a gap."""
+    start = BEGINNING
+    while (receipt := receipts.get(start.number)) is not None:
+        start = Start(start.number + 1, start.position + receipt.read, receipt.bookmark)
+    return start
 
 
 class _Line:
@@ -80,9 +90,9 @@ class _Line:
         self._deadline, self._on_progress = deadline, on_progress
         self._lock = threading.Lock()
 
-    def read(self, slices: Callable[[], Iterable[Slice]]) -> None:
+    def read(self, slices: Callable[[Start], Iterable[Slice]]) -> None:
         try:
-            for piece in slices():
+            for piece in slices(start_behind(self.receipts)):
                 if piece.number in self.receipts:
                     continue
                 if not self._put(piece):
@@ -106,8 +116,9 @@ class _Line:
                     # Before the commit: a row that is neither loaded nor kept would be lost for good.
                     if treated.quarantined:
                         quarantine.write(chunk, treated.quarantined)
-                    open_writer.load(treated.rows, treated.receipt)
-                    self._done(treated.receipt)
+                    receipt = replace(treated.receipt, bookmark=piece.bookmark)
+                    open_writer.load(treated.rows, receipt)
+                    self._done(receipt)
         except BaseException as error:
             self._fail(error)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,9 +14,20 @@ import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 
 from veilflow.errors import VeilError
-from veilflow.model import TEXT, Chunk, FileIdentity, RejectedRow, Slice, SourceColumn, SourceConfig, SourceSchema
+from veilflow.model import (
+    BEGINNING,
+    TEXT,
+    Chunk,
+    FileIdentity,
+    RejectedRow,
+    Slice,
+    SourceColumn,
+    SourceConfig,
+    SourceSchema,
+    Start,
+)
 from veilflow.sources.csv_rows import RowEnds
-from veilflow.sources.files import as_read, column_names, identity, is_marked, utf8_blocks
+from veilflow.sources.files import as_read, column_names, fingerprint, identity, is_marked, placed_blocks, utf8_blocks
 from veilflow.sources.rows import Positions, cast_chunk
 
 #: Where rows are large, a chunk ends with the one that brings it to this size.
@@ -62,40 +74,58 @@ class CsvSource:
             )  # fmt: skip
         return column_names(first or [""], config)
 
-    def slices(self, columns: Sequence[SourceColumn], chunk_rows: int) -> Iterator[Slice]:
+    def fingerprint(self, key: bytes) -> str:
+        return fingerprint(self._config, key)
+
+    def slices(self, columns: Sequence[SourceColumn], chunk_rows: int, start: Start = BEGINNING) -> Iterator[Slice]:
         """See ``model.Source``. What is read here is bytes; each slice parses its own."""
         names = self._header()
         position = 0
-        for number, (text, rows) in enumerate(self._texts(chunk_rows)):
-            yield _CsvSlice(number, position, rows, text, names, tuple(columns), self._config)
+        if start.bookmark is None:
+            start = BEGINNING
+        position = start.position
+        texts = self._texts(chunk_rows, start.bookmark)
+        for number, (text, rows, bookmark) in enumerate(texts, start.number):
+            yield _CsvSlice(number, position, rows, text, bookmark, names, tuple(columns), self._config)
             position += rows
 
-    def _texts(self, chunk_rows: int) -> Iterator[tuple[bytes, int]]:
-        """Whole rows as bytes, and how many they are; the header is left out."""
+    def _texts(self, chunk_rows: int, offset: int | None) -> Iterator[tuple[bytes, int, int | None]]:
+        """Whole rows as bytes, how many they are, and the offset in the file behind them; the header is left out."""
         parts: list[bytes] = []
         rows = size = 0
-        header = 1
-        for data, ends in self._row_ends():
+        header = offset is None
+        at = 0  # in all that was read, where ``data`` begins
+        for data, ends, ahead in self._row_ends(offset or 0):
             if header and len(ends):
-                data, ends, header, parts = data[ends[0] :], ends[1:] - ends[0], 0, []
+                at += int(ends[0])
+                data, ends, header, parts = data[ends[0] :], ends[1:] - ends[0], False, []
                 size = 0
             while (cut := _cut(ends, chunk_rows - rows, _CHUNK_BYTES - size)) is not None:
-                yield b"".join([*parts, data[: ends[cut - 1]]]), rows + cut
-                data, ends, parts, rows, size = data[ends[cut - 1] :], ends[cut:] - ends[cut - 1], [], 0, 0
-            parts, rows, size = [*parts, data], rows + len(ends), size + len(data)
+                behind = int(ends[cut - 1])
+                at += behind
+                yield b"".join([*parts, data[:behind]]), rows + cut, None if ahead is None else at + ahead
+                data, ends, parts, rows, size = data[behind:], ends[cut:] - behind, [], 0, 0
+            parts, rows, size, at = [*parts, data], rows + len(ends), size + len(data), at + len(data)
             if size > _LARGEST_ROW:
                 raise VeilError(
                     "VEIL210", f"a row of {self._config.shown} is larger than {_LARGEST_ROW >> 20} MiB",
                     "check delimiter, quote and encoding in the pipeline's source", self._config.place,
                 )  # fmt: skip
         if rows:
-            yield b"".join(parts), rows
+            yield b"".join(parts), rows, None
 
-    def _row_ends(self) -> Iterator[tuple[bytes, Positions]]:
+    def _row_ends(self, offset: int) -> Iterator[tuple[bytes, Positions, int | None]]:
+        """See ``RowEnds.feed`` and ``placed_blocks``."""
         follow = RowEnds(self._config).feed
-        for data in utf8_blocks(self._config):
-            yield follow(data, False)
-        yield follow(b"", True)
+        try:
+            for data, ahead in placed_blocks(self._config, offset):
+                yield *follow(data, False), ahead
+            yield *follow(b"", True), None
+        except VeilError:
+            if offset:
+                # From the beginning it is the same error, with the line as the file counts it.
+                deque(self._row_ends(0), maxlen=0)
+            raise
 
 
 def _cut(ends: Positions, rows: int, size: int) -> int | None:
@@ -112,6 +142,7 @@ class _CsvSlice:
     position: int
     rows: int
     text: bytes
+    bookmark: int | None
     names: tuple[str, ...]
     columns: tuple[SourceColumn, ...]
     config: SourceConfig

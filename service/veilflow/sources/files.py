@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import hashlib
+import hmac
 import re
 import unicodedata
 import zlib
@@ -14,6 +16,8 @@ from veilflow.errors import VeilError
 from veilflow.model import FileIdentity, SourceConfig
 
 _BLOCK = 1 << 20
+_SAMPLES = 16
+_SAMPLE_BYTES = 1 << 16
 _GZIP = b"\x1f\x8b"
 #: Python's ways to write text in other text, which no program writes files in; some run escapes of the file.
 _NO_FILE_ENCODINGS = (
@@ -68,6 +72,20 @@ def identity(config: SourceConfig) -> FileIdentity:
     return FileIdentity(config.shown, facts.st_size, facts.st_mtime_ns)
 
 
+def fingerprint(config: SourceConfig, key: bytes) -> str:
+    """See ``model.Source``. By samples, so that it takes no longer for a large file; the whole of a small one."""
+    size = identity(config).size
+    mac = hmac.new(key, b"file\0" + size.to_bytes(8, "little"), hashlib.sha256)
+    try:
+        with config.path.open("rb") as file:
+            for sample in range(_SAMPLES):
+                file.seek(max(size - _SAMPLE_BYTES, 0) * sample // (_SAMPLES - 1))
+                mac.update(file.read(_SAMPLE_BYTES))
+    except OSError:
+        raise unreadable(config) from None
+    return mac.hexdigest()
+
+
 def unreadable(config: SourceConfig) -> VeilError:
     """VEIL210 that names the file."""
     return VeilError(
@@ -94,23 +112,37 @@ def utf8_blocks(config: SourceConfig) -> Iterator[bytes]:
     """The file's bytes as valid UTF-8, without a byte order mark or blank lines at its start, with a line end at its
     end. Bytes that the encoding does not allow are marked (``is_marked``), so that they cost their row and not the
     block. No block is empty. VEIL202 for an unknown encoding, VEIL210 where reading fails, VEIL211 if it is empty."""
+    return (data for data, _ahead in placed_blocks(config, 0))
+
+
+def placed_blocks(config: SourceConfig, offset: int) -> Iterator[tuple[bytes, int | None]]:
+    """As ``utf8_blocks``, from an offset in the file on. With each block: how far offsets in the file are ahead of those
+    in what is yielded, or None where that is not made of the file's own bytes (gzip, another encoding, marked bytes)."""
     decoder = _decoder(config)
-    last, first = b"\n", True
+    last, first = b"\n", offset == 0
+    read = decoded = 0
+    ahead = offset
     try:
         with open_bytes(config) as file:
+            own = not isinstance(file, gzip.GzipFile) and codecs.lookup(config.encoding).name == "utf-8"
+            file.seek(offset)
             while block := file.read(_BLOCK):
                 data = decoder.decode(block).encode("utf-8", "surrogatepass")
+                read, decoded = read + len(block), decoded + len(data)
+                own = own and read - len(decoder.getstate()[0]) == decoded
                 if first:
-                    data = data.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
+                    stripped = data.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
+                    ahead += len(data) - len(stripped)
+                    data = stripped
                 if data:
                     first, last = False, data[-1:]
-                    yield data
+                    yield data, (ahead if own else None)
             data = decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
     except (OSError, EOFError, UnicodeError, zlib.error):
         # The exception holds the bytes.
         raise unreadable(config) from None
     if data or last != b"\n":
-        yield data + b"\n"
+        yield data + b"\n", None
 
 
 def _decoder(config: SourceConfig) -> codecs.IncrementalDecoder:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
-from veilflow.model import FileIdentity, Slice, SourceColumn, SourceConfig, SourceSchema
+from veilflow.model import BEGINNING, FileIdentity, Slice, SourceColumn, SourceConfig, SourceSchema, Start
 from veilflow.sources.arrow_types import column_type, plain_batch
 from veilflow.sources.files import column_names
 from veilflow.sources.rows import Piece, rechunk
@@ -28,11 +28,14 @@ class FrameSource:
     def schema(self) -> SourceSchema:
         return SourceSchema(tuple(SourceColumn(field.name, column_type(field.type)) for field in self._table.schema))
 
-    def slices(self, columns: Sequence[SourceColumn], chunk_rows: int) -> Iterator[Slice]:
+    def fingerprint(self, _key: bytes) -> str:
+        return ""
+
+    def slices(self, columns: Sequence[SourceColumn], chunk_rows: int, start: Start = BEGINNING) -> Iterator[Slice]:
         def pieces() -> Iterator[Piece]:
             position = 0
             for batch in self._table.to_batches(max_chunksize=chunk_rows):
                 yield plain_batch(batch), np.arange(position, position + batch.num_rows, dtype=np.int64), []
                 position += batch.num_rows
 
-        yield from rechunk(pieces(), columns, chunk_rows)
+        yield from rechunk(pieces(), columns, chunk_rows, start)

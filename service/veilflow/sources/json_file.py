@@ -12,8 +12,18 @@ import numpy as np
 import pyarrow as pa
 
 from veilflow.errors import VeilError
-from veilflow.model import TEXT, FileIdentity, RejectedRow, Slice, SourceColumn, SourceConfig, SourceSchema
-from veilflow.sources.files import as_read, identity, is_marked, utf8_blocks
+from veilflow.model import (
+    BEGINNING,
+    TEXT,
+    FileIdentity,
+    RejectedRow,
+    Slice,
+    SourceColumn,
+    SourceConfig,
+    SourceSchema,
+    Start,
+)
+from veilflow.sources.files import as_read, fingerprint, identity, is_marked, utf8_blocks
 from veilflow.sources.rows import rechunk
 
 _ROWS_A_PIECE = 8192
@@ -37,11 +47,14 @@ class JsonSource:
             tuple(SourceColumn(name, self._config.types.get(name, TEXT)) for name in names), closed=False
         )
 
-    def slices(self, columns: Sequence[SourceColumn], chunk_rows: int) -> Iterator[Slice]:
-        yield from rechunk(self._pieces(columns), columns, chunk_rows)
+    def fingerprint(self, key: bytes) -> str:
+        return fingerprint(self._config, key)
+
+    def slices(self, columns: Sequence[SourceColumn], chunk_rows: int, start: Start = BEGINNING) -> Iterator[Slice]:
+        yield from rechunk(self._pieces(columns, start), columns, chunk_rows, start)
 
     def _pieces(
-        self, columns: Sequence[SourceColumn]
+        self, columns: Sequence[SourceColumn], start: Start
     ) -> Iterator[tuple[pa.RecordBatch, np.ndarray, list[RejectedRow]]]:
         reader = _Objects({column.name: column.type.name == "json" for column in columns}, self._config)
         texts = self._array() if self._config.kind == "json" else self._lines()
@@ -49,6 +62,8 @@ class JsonSource:
         positions: list[int] = []
         rejected: list[RejectedRow] = []
         for position, text in enumerate(texts):
+            if position < start.position:
+                continue
             row = reader.read(text)
             if isinstance(row, str):
                 rejected.append(RejectedRow(position, row, as_read(text.decode("utf-8"))))

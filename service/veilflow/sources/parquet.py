@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from veilflow.errors import VeilError
-from veilflow.model import FileIdentity, Slice, SourceColumn, SourceConfig, SourceSchema
+from veilflow.model import BEGINNING, FileIdentity, Slice, SourceColumn, SourceConfig, SourceSchema, Start
 from veilflow.sources.arrow_types import column_type, plain_batch
-from veilflow.sources.files import column_names, identity, unreadable
+from veilflow.sources.files import column_names, fingerprint, identity, unreadable
 from veilflow.sources.rows import Piece, rechunk
 
 
@@ -35,15 +35,18 @@ class ParquetSource:
             )
         )
 
-    def slices(self, columns: Sequence[SourceColumn], chunk_rows: int) -> Iterator[Slice]:
-        yield from rechunk(self._pieces(chunk_rows), columns, chunk_rows)
+    def fingerprint(self, key: bytes) -> str:
+        return fingerprint(self._config, key)
 
-    def _pieces(self, rows: int) -> Iterator[Piece]:
-        position = 0
+    def slices(self, columns: Sequence[SourceColumn], chunk_rows: int, start: Start = BEGINNING) -> Iterator[Slice]:
+        yield from rechunk(self._pieces(chunk_rows, start), columns, chunk_rows, start)
+
+    def _pieces(self, rows: int, start: Start) -> Iterator[Piece]:
         try:
             with self._open() as file:
                 names = list(column_names(file.schema_arrow.names, self._config))
-                for batch in file.iter_batches(batch_size=min(rows, 65_536)):
+                groups, position = _groups_from(file.metadata, start.position)
+                for batch in file.iter_batches(batch_size=min(rows, 65_536), row_groups=groups):
                     yield (
                         plain_batch(batch.rename_columns(names)),
                         np.arange(position, position + batch.num_rows, dtype=np.int64),
@@ -62,3 +65,12 @@ class ParquetSource:
             return pq.ParquetFile(self._config.path, pre_buffer=False)
         except (pa.ArrowException, OSError):
             raise unreadable(self._config) from None
+
+
+def _groups_from(metadata: pq.FileMetaData, position: int) -> tuple[list[int], int]:
+    """The row groups from the one that holds the row at ``position`` on, and the position of their first row."""
+    before = group = 0
+    while group < metadata.num_row_groups and before + metadata.row_group(group).num_rows <= position:
+        before += metadata.row_group(group).num_rows
+        group += 1
+    return list(range(group, metadata.num_row_groups)), before

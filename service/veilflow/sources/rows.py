@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from veilflow.model import Chunk, RejectedRow, Slice, SourceColumn
+from veilflow.model import BEGINNING, Chunk, RejectedRow, Slice, SourceColumn, Start
 from veilflow.sources.casting import cast_batch
 
 Positions = np.ndarray[Any, np.dtype[np.int64]]
@@ -23,6 +23,7 @@ class _Pieces:
     number: int
     pieces: list[Piece]
     columns: Sequence[SourceColumn]
+    bookmark: int | None = None
 
     def read(self) -> Chunk:
         table = pa.Table.from_batches([piece[0] for piece in self.pieces]).combine_chunks()
@@ -44,14 +45,19 @@ def cast_chunk(
     return Chunk(number, raw, values, positions, bad, tuple(rejected))
 
 
-def rechunk(pieces: Iterable[Piece], columns: Sequence[SourceColumn], chunk_rows: int) -> Iterator[Slice]:
-    """Slice ``n`` holds the rows at positions ``n * chunk_rows`` up to ``(n + 1) * chunk_rows``, rejected ones included."""
-    number = 0
+def rechunk(
+    pieces: Iterable[Piece], columns: Sequence[SourceColumn], chunk_rows: int, start: Start = BEGINNING
+) -> Iterator[Slice]:
+    """Slice ``n`` holds the rows at positions ``n * chunk_rows`` up to ``(n + 1) * chunk_rows``, rejected ones included.
+
+    ``pieces`` go on without a gap, from the row of ``start`` or one before it.
+    """
+    number, read = start.number, start.position
     waiting: list[Piece] = []
-    read = 0
     for piece in pieces:
-        waiting.append(piece)
-        read += piece[0].num_rows + len(piece[2])
+        wanted = _cut([piece], start.position)[1] if start.position else [piece]
+        waiting += wanted
+        read += sum(batch.num_rows + len(rejected) for batch, _positions, rejected in wanted)
         while read >= (number + 1) * chunk_rows:
             chunk, rest = _cut(waiting, (number + 1) * chunk_rows)
             yield _Pieces(number, chunk, columns)

@@ -76,13 +76,25 @@ class DuckdbTarget:
             connection.execute("begin")
             connection.execute(create_statement())
             connection.execute(f"create schema if not exists {_STAGING_SCHEMA}")
-            metadata = self._metadata(connection)
-            for dead in metadata.dead_runs():
-                connection.execute(f"drop table if exists {_staging(dead)}")
-                metadata.forget(dead)
-            metadata.begin()
+            self._metadata(connection).begin()
             connection.execute(f"create table if not exists {_staging(run_id)} ({self._columns()})")
             connection.execute("commit")
+
+    def clean(self) -> tuple[str, ...]:
+        if not self._path.exists():
+            return ()
+        self._lock.take()
+        with self._connect() as connection:
+            if not _has_metadata(connection):
+                return ()
+            connection.execute("begin")
+            metadata = self._metadata(connection)
+            dead = tuple(sorted(metadata.dead_runs()))
+            for run_id in dead:
+                connection.execute(f"drop table if exists {_staging(run_id)}")
+                metadata.forget(run_id)
+            connection.execute("commit")
+        return dead
 
     def _columns(self) -> str:
         return ", ".join(f"{_quote(field.name)} {_sql_type(field.type)}" for field in self._schema)

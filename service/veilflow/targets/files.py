@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -17,6 +19,8 @@ import pyarrow.parquet as pq
 
 from veilflow.errors import VeilError
 from veilflow.model import Publication, Publish, Receipt, Writer
+
+_PART = ".part"
 
 
 class FileTarget:
@@ -39,12 +43,22 @@ class FileTarget:
     def open(self, run_id: str) -> None:
         if self._file is not None:
             return
-        self._temporary = self._path.with_name(f".{self._path.name}.{run_id}.part")
+        self._temporary = self._path.with_name(f".{self._path.name}.{run_id}{_PART}")
         try:
-            self._file = os.fdopen(os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+            # What a process of this run left is begun anew: half a file cannot be gone on with.
+            self._file = os.fdopen(os.open(self._temporary, os.O_RDWR | os.O_CREAT, 0o600), "wb")
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._file.truncate()
         except OSError:
             raise self._full() from None
         self._sink = self._open_sink(self._file)
+
+    def clean(self) -> tuple[str, ...]:
+        removed = []
+        for part in sorted(self._path.absolute().parent.glob(f".{glob.escape(self._path.name)}.*{_PART}")):
+            if part != self._temporary.absolute() and _remove_unless_held(part):
+                removed.append(part.name.removesuffix(_PART).rpartition(".")[2])
+        return tuple(removed)
 
     def _open_sink(self, file: BinaryIO) -> Any:
         if self._kind == "csv":
@@ -105,6 +119,17 @@ class FileTarget:
         return VeilError(
             "VEIL101", f"{self._path} cannot be written", "free some space, or name a place where you may write"
         )
+
+
+def _remove_unless_held(part: Path) -> bool:
+    """Remove the file of a run that is dead: a live one holds its lock."""
+    try:
+        with part.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()
+    except OSError:
+        return False
+    return True
 
 
 def _sync_directory(directory: Path) -> None:

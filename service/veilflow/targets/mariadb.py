@@ -17,7 +17,7 @@ import pymysql
 from pymysql.connections import Connection
 
 from veilflow.databases.mariadb import connect, mapped, quote
-from veilflow.errors import VeilError
+from veilflow.errors import PassingFault, VeilError
 from veilflow.model import Output, Publication, Publish, Receipt, Secret, Writer
 from veilflow.targets.changing import ChangingWriter
 from veilflow.targets.mariadb_merge import merge, prepare
@@ -35,6 +35,8 @@ from veilflow.targets.metadata import (
 )
 
 _STAGING_DATABASE = "veilflow_staging"
+_PATIENCE_SECONDS = 30
+_LONGEST_PUBLISHING_SECONDS = 3600
 #: Compared byte by byte, blanks at the end included: no collation brings two people's keys together.
 _TABLE_OPTIONS = "engine = InnoDB default character set utf8mb4 collate utf8mb4_nopad_bin"
 _METADATA = create_statement("varchar(190)", long="longtext") + " " + _TABLE_OPTIONS
@@ -75,14 +77,25 @@ class MariadbTarget:
             self._how(connection)
             run(connection, _METADATA)
             run(connection, f"create database if not exists {_STAGING_DATABASE} character set utf8mb4")
-            metadata = self._metadata(connection)
-            for dead in metadata.dead_runs():
-                self._complete(connection, dead)
-                run(connection, f"drop table if exists {_staging(dead)}")
-                metadata.forget(dead)
-            metadata.begin()
+            self._metadata(connection).begin()
             columns = ", ".join(f"{quote(field.name)} {sql_type(field.type)}" for field in self._schema)
             run(connection, f"create table if not exists {_staging(run_id)} ({columns}) {_TABLE_OPTIONS}")
+            # A connection that was lost may still be at its commit, seen from the server.
+            run(connection, f"set session lock_wait_timeout = {_PATIENCE_SECONDS}")
+            run(connection, f"alter table {_staging(run_id)} comment = 'rows of a run that is not published'")
+
+    def clean(self) -> tuple[str, ...]:
+        self._take_lock()
+        with self._connect() as connection:
+            if not column_types(connection, TABLE):
+                return ()
+            metadata = self._metadata(connection)
+            dead = tuple(sorted(metadata.dead_runs()))
+            for run_id in dead:
+                self._complete(connection, run_id)
+                run(connection, f"drop table if exists {_staging(run_id)}")
+                metadata.forget(run_id)
+        return dead
 
     def _take_lock(self) -> None:
         """A lock of the server that ends with its connection."""
@@ -125,6 +138,7 @@ class MariadbTarget:
         if published is not None:
             return published.rows
         with self._connect() as connection:
+            self._publish_alone(connection, self._run_id)
             metadata, tables = self._metadata(connection), self._tables(connection)
             metadata.check_versions(self._output.mode, key_versions)
             how = self._how(connection)
@@ -133,6 +147,12 @@ class MariadbTarget:
             if how == "rename":
                 return self._rename(connection, tables, key_versions)
             return self._rewrite(connection, tables, key_versions)
+
+    def _publish_alone(self, connection: Connection, run_id: str) -> None:
+        """Wait until no other connection publishes the run: it may be at that though who asked for it is gone."""
+        name = "veilflow_publish_" + hashlib.sha256(run_id.encode()).hexdigest()[:40]
+        if run(connection, "select get_lock(%s, %s)", (name, _LONGEST_PUBLISHING_SECONDS))[0][0] != 1:
+            raise PassingFault("VEIL401", "the database is still publishing the run", "wait, and look again")
 
     def _rewrite(self, connection: Connection, tables: Tables, key_versions: Mapping[str, int]) -> int:
         """In one transaction; the staging is dropped afterwards, because dropping commits."""
@@ -183,6 +203,7 @@ class MariadbTarget:
         with self._connect() as connection:
             if not column_types(connection, TABLE):
                 return None
+            self._publish_alone(connection, run_id)
             self._complete(connection, run_id)
             return self._metadata(connection).publication(run_id)
 

@@ -27,6 +27,9 @@ class MemoryTarget:
     def open(self, run_id: str) -> None:
         self._run_id = run_id
 
+    def clean(self) -> tuple[str, ...]:
+        return ()
+
     def receipts(self) -> dict[int, Receipt]:
         return {number: receipt for number, (_rows, receipt) in self._chunks.items()}
 

@@ -36,6 +36,7 @@ _LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer names off in silence
 #: ADBC encodes a batch whole before it sends the first byte: by slices the server works while we encode, and both
 #: hold less at a time.
 _SLICE_ROWS = 8192
+_PATIENCE_SECONDS = 30
 
 
 class PostgresqlTarget:
@@ -122,17 +123,24 @@ class PostgresqlTarget:
                 connection.execute(create_statement().encode())
             connection.execute(f"create schema if not exists {_STAGING_SCHEMA}")
             connection.execute(f"revoke all on schema {_STAGING_SCHEMA} from public")
-            self._drop_dead(self._metadata(connection))
-            if not connection.execute("select to_regclass(%s)", (self._staging,)).fetchone()[0]:  # type: ignore[index]
+            self._metadata(connection).begin()
+            if connection.execute("select to_regclass(%s)", (self._staging,)).fetchone()[0]:  # type: ignore[index]
+                self._wait_for_writers(connection)
+            else:
                 connection.execute(self._create().encode())
 
+    def _wait_for_writers(self, connection: psycopg.Connection[Any]) -> None:
+        """A connection that was lost may still be at its commit, seen from the server."""
+        with connection.transaction():
+            connection.execute(f"set local lock_timeout = '{_PATIENCE_SECONDS}s'".encode())
+            connection.execute(f"lock table {self._staging} in share mode".encode())
+
     def _take_lock(self) -> None:
-        if self._lock is not None and not self._lock.closed:
+        if self._lock is not None and _alive(self._lock):
             return
-        key = int.from_bytes(hashlib.sha256(f"veilflow\0{self._shown}".encode()).digest()[:8], "big", signed=True)
         lock = self._open()
         try:
-            row = lock.execute("select pg_try_advisory_lock(%s)", (key,)).fetchone()
+            row = lock.execute("select pg_try_advisory_lock(%s)", (_lock_number("veilflow", self._shown),)).fetchone()
         except psycopg.Error as error:
             lock.close()
             raise mapped(error) from None
@@ -141,11 +149,20 @@ class PostgresqlTarget:
             raise locked_out(self._shown)
         self._lock = lock
 
-    def _drop_dead(self, metadata: Metadata) -> None:
-        for run_id in metadata.dead_runs():
-            metadata.run(f"drop table if exists {_STAGING_SCHEMA}.{_quote(_staging_name(run_id))}", ())
-            metadata.forget(run_id)
-        metadata.begin()
+    def clean(self) -> tuple[str, ...]:
+        self._take_lock()
+        with self._connect() as connection:
+            if not connection.execute("select to_regclass(%s)", (TABLE,)).fetchone()[0]:  # type: ignore[index]
+                return ()
+            dead = tuple(sorted(self._metadata(connection).dead_runs()))
+            for run_id in dead:
+                self._drop(connection, run_id)
+        return dead
+
+    def _drop(self, connection: psycopg.Connection[Any], run_id: str) -> None:
+        with connection.transaction():
+            connection.execute(f"drop table if exists {_STAGING_SCHEMA}.{_quote(_staging_name(run_id))}".encode())
+            self._metadata(connection).forget(run_id)
 
     def _metadata(self, connection: psycopg.Connection[Any]) -> Metadata:
         def run(sql: str, values: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
@@ -197,6 +214,7 @@ class PostgresqlTarget:
         if published is not None:
             return published.rows
         with self._connect() as connection, connection.transaction():
+            connection.execute("select pg_advisory_xact_lock(%s)", (_lock_number("publish", self._run_id),))
             metadata, tables = self._metadata(connection), self._tables(connection)
             metadata.check_versions(self._output.mode, key_versions)
             staged = tables.count(f"select count(*) from {tables.staging}")
@@ -238,15 +256,17 @@ class PostgresqlTarget:
         with self._connect() as connection:
             if not connection.execute("select to_regclass(%s)", (TABLE,)).fetchone()[0]:  # type: ignore[index]
                 return None
+            with connection.transaction():
+                # Its commit may be under way though who asked for it is gone.
+                connection.execute("select pg_advisory_xact_lock(%s)", (_lock_number("publish", run_id),))
             return self._metadata(connection).publication(run_id)
 
     def discard(self) -> None:
         if not self._run_id:
             return
         with self._connect() as connection:
-            connection.execute(f"drop table if exists {self._staging}".encode())
             if connection.execute("select to_regclass(%s)", (TABLE,)).fetchone()[0]:  # type: ignore[index]
-                self._metadata(connection).forget(self._run_id)
+                self._drop(connection, self._run_id)
 
     def close(self) -> None:
         if self._lock is not None:
@@ -265,6 +285,10 @@ class PostgresqlTarget:
                 yield connection
             except psycopg.Error as error:
                 raise mapped(error) from None
+            except BaseException:
+                # A signal: the server would finish the statement before it sees that nobody listens.
+                connection.cancel_safe(timeout=_PATIENCE_SECONDS)
+                raise
 
 
 class _PostgresqlWriter:
@@ -351,6 +375,21 @@ def _comparable(kind: str) -> str:
     """A type's name as both SQLAlchemy and PostgreSQL's catalogue are brought to."""
     name = str(kind).lower().replace(" ", "")
     return {"timestampwithouttimezone": "timestamp", "timestampwithtimezone": "timestamptz"}.get(name, name)
+
+
+def _alive(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the server still knows the connection: a crash or a cut took its locks."""
+    try:
+        connection.execute("select 1")
+    except psycopg.Error:
+        connection.close()
+        return False
+    return True
+
+
+def _lock_number(purpose: str, name: str) -> int:
+    """The number of an advisory lock."""
+    return int.from_bytes(hashlib.sha256(f"{purpose}\0{name}".encode()).digest()[:8], "big", signed=True)
 
 
 def _staging_name(run_id: str) -> str:

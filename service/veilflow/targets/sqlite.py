@@ -81,16 +81,26 @@ class SqliteTarget:
             self._how(connection)
             connection.execute("begin immediate")
             connection.execute(create_statement(number="integer"))
-            self._drop_dead(self._metadata(connection))
+            self._metadata(connection).begin()
             if not connection.execute(f"pragma table_info({_quote(self._staging)})").fetchone():
                 connection.execute(self._create(self._staging))
             connection.commit()
 
-    def _drop_dead(self, metadata: Metadata) -> None:
-        for run_id in metadata.dead_runs():
-            metadata.run(f"drop table if exists {_quote(_STAGING + run_id)}", ())
-            metadata.forget(run_id)
-        metadata.begin()
+    def clean(self) -> tuple[str, ...]:
+        if not self._path.exists():
+            return ()
+        self._lock.take()
+        with self._connect() as connection:
+            if not connection.execute("select 1 from sqlite_master where name = ?", (TABLE,)).fetchone():
+                return ()
+            connection.execute("begin immediate")
+            metadata = self._metadata(connection)
+            dead = tuple(sorted(metadata.dead_runs()))
+            for run_id in dead:
+                connection.execute(f"drop table if exists {_quote(_STAGING + run_id)}")
+                metadata.forget(run_id)
+            connection.commit()
+        return dead
 
     def _metadata(self, connection: sqlite3.Connection) -> Metadata:
         def run(sql: str, values: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
