@@ -128,7 +128,6 @@ class State:
                 (
                     result["run_id"], result["pipeline"], result["status"], result["started"], source,
                     redact(json.dumps(result)), None if plan is None else redact(json.dumps(plan)),
-                    json.dumps(result), None if plan is None else json.dumps(plan),
                     None if beginning is None else json.dumps(beginning),
                 ),
             )  # fmt: skip

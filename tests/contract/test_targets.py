@@ -372,7 +372,7 @@ def refused(code: str, call: Callable[[], object]) -> VeilError:
 
 @pytest.mark.live
 @pytest.mark.parametrize("renamed", [True, False])
-@pytest.mark.parametrize("completed_by", ["publication", "open"])
+@pytest.mark.parametrize("completed_by", ["publication", "clean"])
 def test_a_rename_that_lost_its_process_is_completed_or_undone(
     make_store: Callable[[str], Store], monkeypatch: pytest.MonkeyPatch, renamed: bool, completed_by: str
 ) -> None:
@@ -394,15 +394,16 @@ def test_a_rename_that_lost_its_process_is_completed_or_undone(
         patched.setattr(mariadb, "run", die)
         store.run("01B", LATER)
     later = store.target(schema=KEYED.schema)
-    if completed_by == "open":
+    if completed_by == "clean":
         later.open("01C")
+        assert later.clean() == ("01B",)
     found = later.publication("01B")
     assert (found is not None and found.rows == 3) == renamed
     later.discard()
     later.close()
     assert sorted(store.sql("select id from `order`")) == [(c,) for c in ("bcd" if renamed else "abc")]
     assert store.sql("select count(*) from _veilflow where kind = 'publishing'") == [(0,)]
-    if completed_by == "open":
+    if completed_by == "clean":
         assert tables(store) == {"_veilflow", "order"}
 
 

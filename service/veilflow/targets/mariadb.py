@@ -82,7 +82,7 @@ class MariadbTarget:
             run(connection, f"create table if not exists {_staging(run_id)} ({columns}) {_TABLE_OPTIONS}")
             # A connection that was lost may still be at its commit, seen from the server.
             run(connection, f"set session lock_wait_timeout = {_PATIENCE_SECONDS}")
-            run(connection, f"alter table {_staging(run_id)} comment = 'rows of a run that is not published'")
+            run(connection, f"alter table {_staging(run_id)} comment = ''")
 
     def clean(self) -> tuple[str, ...]:
         self._take_lock()
