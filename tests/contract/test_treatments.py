@@ -269,6 +269,25 @@ def test_the_key_opens_what_a_reversible_treatment_made(
         assert after == (None if between is None else between if is_token else before)
 
 
+@pytest.mark.parametrize(("name", "parameters", "kind"), [case for case in KEYED if case.values[2] in FITTING])
+@pytest.mark.parametrize("repeated", [True, False])
+def test_many_rows_give_what_few_give(name: str, parameters: dict[str, Any], kind: str, repeated: bool) -> None:
+    """Columns that are treated in blocks, or each different value once, beside the same rows a few at a time."""
+    treatment, step = TREATMENTS[name], make_step(name, parameters, PLACE)
+    fitting = [*FITTING[kind], None, *([""] if kind == "text" else [])]
+    values = pa.array((fitting * 20_000)[:20_000], VALUES[kind][0])
+    if not repeated and kind == "text":
+        values = pa.array([f"{row:07d}-" if row % 9 else None for row in range(20_000)])
+    context = context_for(treatment, step.parameters, rows=len(values))
+    whole = applied(treatment, values, step.parameters, context)
+    rows = np.arange(19_990, 20_000)
+    few = applied(treatment, values.take(pa.array(rows)), step.parameters, context.take(rows))
+    assert whole.slice(19_990).to_pylist() == few.to_pylist()
+    middle = np.arange(8_000, 8_700)
+    part = applied(treatment, values.take(pa.array(middle)), step.parameters, context.take(middle))
+    assert whole.take(pa.array(middle)).to_pylist() == part.to_pylist()
+
+
 def test_reversible_is_what_has_an_inverse() -> None:
     """The registry cannot claim the one without the other."""
     assert {n for n, t in TREATMENTS.items() if t.traits.reversible and t.uses} >= {
