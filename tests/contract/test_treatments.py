@@ -72,6 +72,11 @@ PARAMETERS: dict[str, list[dict[str, Any]]] = {
         {"table": TABLE, "level": "region", "missing": "redact"},
         {"table": TABLE, "level": 1, "missing": "quarantine"},
     ],
+    "fake": [
+        {"kind": "name"},
+        {"kind": "email", "subject": "country", "unique": True},
+        {"kind": "address", "locale": "ja"},
+    ],
     "redact_text": [{}, {"find": ["phone", "card"], "with": "*"}],
     "when": [
         {"column": "country", "in": ["DE", "FR"], "then": "null", "otherwise": "null"},
@@ -415,6 +420,8 @@ def test_another_key_gives_another_token() -> None:
         ("postcode", {"keep": 6}), ("zip3", {"census": 1890}), ("zip3", {"also": ["3a6"]}), ("zip3", {"also": "036"}),
         ("grid", {"axis": "altitude", "degrees": 1}), ("grid", {"axis": "latitude"}), ("grid", {"axis": "latitude", "degrees": 0}),
         ("grid", {"axis": "longitude", "kilometres": 5}), ("grid", {"axis": "latitude", "kilometres": 5, "latitude": "c"}),
+        ("fake", {}), ("fake", {"kind": "iban"}), ("fake", {"kind": "name", "locale": "tlh"}), ("fake", {"kind": "phone", "unique": True}),
+        ("fake", {"kind": "email", "domain": "no domain"}), ("fake", {"kind": "name", "subject": 1}),
         ("redact_text", {"find": []}), ("redact_text", {"find": "email"}), ("redact_text", {"find": ["name"]}),
         ("hierarchy", {"table": "h.csv", "level": 1}), ("hierarchy", {"table": TABLE, "level": 2}),
         ("hierarchy", {"table": TABLE, "level": "value"}), ("hierarchy", {"table": TABLE, "level": 1, "missing": "keep"}),

@@ -16,6 +16,7 @@ from veilflow.errors import Place, VeilError
 from veilflow.model import Step
 from veilflow.treatments.ages import AGE, AGE_BAND
 from veilflow.treatments.contact import MASK_EMAIL, MASK_PHONE
+from veilflow.treatments.fake import FAKE
 from veilflow.treatments.ff1 import FF1_TREATMENT
 from veilflow.treatments.free_text import REDACT_TEXT
 from veilflow.treatments.generalise import GENERALISE
@@ -85,6 +86,7 @@ TREATMENTS: dict[str, Treatment] = {
     "zip3": ZIP3,
     "grid": GRID,
     "hierarchy": HIERARCHY,
+    "fake": FAKE,
     "redact_text": REDACT_TEXT,
     "when": WHEN,
     "structured": STRUCTURED,
