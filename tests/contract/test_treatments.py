@@ -77,6 +77,7 @@ PARAMETERS: dict[str, list[dict[str, Any]]] = {
         {"kind": "email", "subject": "country", "unique": True},
         {"kind": "address", "locale": "ja"},
     ],
+    "own": [],  # of no package here: tests/unit/treatments/test_own.py
     "redact_text": [{}, {"find": ["phone", "card"], "with": "*"}],
     "when": [
         {"column": "country", "in": ["DE", "FR"], "then": "null", "otherwise": "null"},

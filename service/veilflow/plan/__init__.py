@@ -389,6 +389,7 @@ def document(decision: Decision) -> dict[str, Any]:
                 "class": column.classification,
                 "treatment": column.treatment,
                 "parameters": [plain_parameters(step) for step in column.steps],
+                "outside_guarantees": any(not TREATMENTS[step.treatment].guaranteed for step in every_step(column.steps)),
                 "key_domain": column.key_domain,
                 "rule": _place(column.rule),
                 "matched_by": column.matched_by,

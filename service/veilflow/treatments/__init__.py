@@ -8,7 +8,7 @@ a golden vector in the tests.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any
 
@@ -28,6 +28,7 @@ from veilflow.treatments.names import MASK_CHINESE_NAME, MASK_NAME
 from veilflow.treatments.network import MASK_IP, URL_HOST
 from veilflow.treatments.noise import NOISE
 from veilflow.treatments.numbers import BAND, CLIP, ROUND
+from veilflow.treatments.own import OWN
 from veilflow.treatments.places import GRID, POSTCODE, ZIP3
 from veilflow.treatments.pseudonym import PSEUDONYM
 from veilflow.treatments.remove import CONSTANT, DROP, KEEP, NULL, REDACT
@@ -90,6 +91,7 @@ TREATMENTS: dict[str, Treatment] = {
     "redact_text": REDACT_TEXT,
     "when": WHEN,
     "structured": STRUCTURED,
+    "own": OWN,
 }
 
 
@@ -107,7 +109,7 @@ def make_step(name: str, raw: Mapping[str, Any], place: Place) -> Step:
             takes = ", ".join(known) or "no parameter"
             hint = (f"did you mean {near[0]}? " if near else "") + f"{name} takes: {takes}"
             raise VeilError("VEIL205", f'the treatment {name} has no parameter "{key}"', hint, place)
-    missing = [key for key, field in known.items() if field.default is MISSING and key not in raw]
+    missing = [key for key, field in known.items() if field.default is field.default_factory and key not in raw]
     if missing:
         raise VeilError(
             "VEIL205", f"the treatment {name} needs {', '.join(missing)}", f"write {name}: {{{missing[0]}: …}}", place

@@ -95,7 +95,8 @@ class Treatment:
     for one, which ``steps`` then names. ``fits`` raises TypeError where a column that is read has a type that does not
     fit. ``dated`` says that the output depends on the plan's date. ``inverse`` is
     there where the key opens what ``apply`` made: the values or their text, ValueError for what it did not make.
-    ``keeps_apart`` tells where it depends on the parameters whether the output is ``unique_safe``.
+    ``keeps_apart`` tells where it depends on the parameters whether the output is ``unique_safe``. Where
+    ``guaranteed`` is false the function is not ours, and plans and reports say so.
     """
 
     name: str
@@ -114,6 +115,7 @@ class Treatment:
     dated: bool = False
     inverse: Callable[[pa.Array, Any, Context], pa.Array] | None = None
     keeps_apart: Callable[[Any], bool] | None = None
+    guaranteed: bool = True
 
 
 def makes_a_key(treatment: Treatment, parameters: Any) -> bool:
