@@ -106,7 +106,7 @@ def _apply(values: pa.Array, parameters: Own, _context: Context) -> pa.Array:
         import pandas as pd
 
         series = own.function(values.to_pandas(types_mapper=pd.ArrowDtype), **parameters.with_)
-        made = pa.Array.from_pandas(series, kind)
+        made = pa.Array.from_pandas(series, type=kind)
     else:
         made = own.function(values, **parameters.with_)
     made = made.combine_chunks() if isinstance(made, pa.ChunkedArray) else made
