@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from veilflow import prefect_server
-from veilflow.errors import VeilError
+from veilflow.errors import PassingFault, VeilError
 from veilflow.model import Secret, SecretRef, SecretStore
 from veilflow.secret_stores import open_store
 from veilflow.testing import SecretStoreContract
@@ -128,6 +128,27 @@ def test_two_processes_that_write_a_block_never_lose_what_the_other_wrote(direct
     assert [writer.wait(240) for writer in writers] == [0, 0]
     written = store.read(ref).secret.reveal().split()
     assert sorted(written[1:]) == sorted(f"{name}{number}" for name in "ab" for number in range(5))
+
+
+def test_what_a_dead_writer_left_is_taken_away_after_its_time(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until then the block is somebody's, and nothing is written."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import VariableCreate
+
+    from veilflow.secret_stores import prefect as room
+
+    store, ref = open_store("prefect", {}, directory.parent), SecretRef("left-behind")
+    store.write(ref, Secret("value-one"))
+    with get_client(sync_client=True) as client:
+        client.create_variable(VariableCreate(name="veilflow_writes_left_behind", value="a process that died"))
+    for _ in range(2):
+        with pytest.raises(PassingFault, match="VEIL405"):
+            store.replace(ref, store.read(ref), Secret("value-two"))
+    monkeypatch.setattr(room, "_TURN_SECONDS", 0.0)
+    with pytest.raises(PassingFault, match="VEIL405"):
+        store.replace(ref, store.read(ref), Secret("value-two"))
+    store.replace(ref, store.read(ref), Secret("value-two"))
+    assert store.read(ref).secret.reveal() == "value-two"
 
 
 def test_a_missing_block_is_named(directory: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from vault_server import VaultServer
 
@@ -24,6 +25,7 @@ secrets:
   keyring: {store: vault, engine: kv2, path: secret/POLICY, field: keyring}
 keyring: keyring
 """
+CONNECTION = 'connections: {warehouse: {url: "postgresql://127.0.0.1/w", credential: loader}}\nkeyring: keyring\n'
 WRITER = 'path "secret/data/NAME" { capabilities = ["create", "read", "update"] }\n'
 
 
@@ -101,6 +103,37 @@ def test_the_check_of_secrets_tells_the_version_and_leaves_no_lease(project: Pro
     assert own_vault.audited()[-1] == ("update", "auth/token/revoke-self")
     (access,) = project.veil("secrets", "list", "--accesses", "--json").json["accesses"]
     assert (access["name"], access["kind"], access["version"]) == ("keyring", "vault", "1")
+
+
+def test_what_the_check_issues_it_revokes(project: Project, own_vault: VaultServer, postgresql: Any) -> None:
+    """A user of the database was made and is gone; its lease stands in the record as a hash."""
+    login = Login(project, own_vault, "issued")
+    own_vault.set_up_database(postgresql.url, postgresql.password)
+    with psycopg.connect(postgresql.full_url, autocommit=True) as connection:
+        connection.execute("do $$ begin if to_regrole('etl_owner') is null then create role etl_owner; end if; end $$")
+    names = project.directory / "secrets/names.yaml"
+    text = names.read_text().replace("keyring: keyring\n", CONNECTION)
+    names.write_text(
+        text.replace(
+            "secrets:\n", "secrets:\n  loader: {store: vault, engine: database, path: database/creds/loader}\n"
+        )
+    )
+    pipeline = project.directory / "pipelines/people.yaml"
+    pipeline.write_text(
+        pipeline.read_text().replace("{kind: sqlite, path: out/people.db,", "{kind: postgresql, connection: warehouse,")
+    )
+    policy = project.veil("secrets", "policy", "people").out
+    assert 'path "database/creds/loader" { capabilities = ["read"] }' in policy and "sys/leases/renew" in policy
+    login.allow(policy)
+    done = project.veil("secrets", "check", "loader", "--json")
+    assert done.status == 0, done.out + done.err
+    assert 0 < done.json["secrets"][0]["seconds_to_live"] <= 60
+    assert own_vault.leases() == []
+    (access,) = project.veil("secrets", "list", "--accesses", "--json").json["accesses"]
+    assert len(access["lease"]) == 64 and "database" not in access["lease"]
+    assert {one["name"]: one["presence"] for one in project.veil("secrets", "list", "--json").json["secrets"]}[
+        "loader"
+    ] == "on demand"
 
 
 def test_keys_are_rotated_in_vault_where_the_policy_allows_it(project: Project, vault: VaultServer) -> None:

@@ -25,6 +25,7 @@ from veilflow.errors import VeilError, raise_all
 from veilflow.keys import KeyRing, age_identity, digest
 from veilflow.model import DerivedKey, Plan, Source, SourceConfig, SourceSchema, Surrogates, Target
 from veilflow.plan import Decision, decide
+from veilflow.redaction import remember_bytes
 from veilflow.run.chunk import Work
 from veilflow.run.keyring import open_ring
 from veilflow.run.secrets import check_kinds, connection_url, short_lived
@@ -150,6 +151,9 @@ def open_parts(prepared: Prepared, run_id: str, session: Session, key_version: i
         ring = ring.pinned(key_version)
     own = age_identity(ring.derive("quarantine", plan.pipeline).value)[1]
     work = work_for(plan, ring, prepared.pipeline.source.shown, run_id, SurrogateFiles(prepared.project))
+    for by_use in work.keys.values():
+        for key in by_use.values():
+            remember_bytes(key.value)
     return Opened(
         target=prepared.target,
         work=work,
