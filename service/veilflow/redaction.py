@@ -14,7 +14,7 @@ import logging
 import re
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 MARK = "[secret]"
@@ -55,6 +55,17 @@ def redact(text: str) -> str:
     for pattern in _patterns.values():
         text = pattern.sub(MARK, text)
     return text
+
+
+def redact_document(document: Any) -> Any:
+    """A document of JSON with every text in it redacted. Numbers stay: a secret of digits must not break them."""
+    if isinstance(document, str):
+        return redact(document)
+    if isinstance(document, Mapping):
+        return {redact(key): redact_document(value) for key, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [redact_document(value) for value in document]
+    return document
 
 
 def forms(value: str) -> set[str]:

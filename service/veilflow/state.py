@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from veilflow.errors import VeilError
-from veilflow.redaction import redact
+from veilflow.redaction import redact_document
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -127,7 +127,7 @@ class State:
                 "plan = excluded.plan, beginning = excluded.beginning",
                 (
                     result["run_id"], result["pipeline"], result["status"], result["started"], source,
-                    redact(json.dumps(result)), None if plan is None else redact(json.dumps(plan)),
+                    json.dumps(redact_document(result)), None if plan is None else json.dumps(redact_document(plan)),
                     None if beginning is None else json.dumps(beginning),
                 ),
             )  # fmt: skip
@@ -166,7 +166,7 @@ class State:
         with self._connect() as connection:
             connection.execute(
                 "update runs set status = ?, result = ? where run_id = ?",
-                (status, redact(json.dumps(changed)), document["run_id"]),
+                (status, json.dumps(redact_document(changed)), document["run_id"]),
             )
         return changed
 

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from veilflow.errors import VeilError
 from veilflow.model import Reading, Secret
-from veilflow.redaction import MARK, RedactingFilter, redact
+from veilflow.redaction import MARK, RedactingFilter, redact, redact_document
 
 VALUE = 'p@ss/wörd "&<\\ 7f3a marker'
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=8, max_size=60).filter(
@@ -152,6 +152,15 @@ def test_an_error_of_sqlalchemy_with_its_url_is_redacted() -> None:
     assert "marker" not in redact(str(caught.value))
     url = engine.url.set(username="u", password=VALUE, host="db")
     assert "marker" not in redact(url.render_as_string(hide_password=False))
+
+
+def test_a_secret_of_digits_breaks_no_document() -> None:
+    """Texts are redacted, numbers are not: the record of a run has to be read back."""
+    Secret("20261125")
+    document = {"run": "01-20261125", "bytes": 202611250, "list": ["20261125", 20261125, None, True]}
+    clean = redact_document(document)
+    assert clean == {"run": f"01-{MARK}", "bytes": 202611250, "list": [MARK, 20261125, None, True]}
+    assert json.loads(json.dumps(clean)) == clean
 
 
 # --- log records -------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from veilflow.errors import Code, VeilError
-from veilflow.redaction import redact
+from veilflow.redaction import redact_document
 
 if TYPE_CHECKING:
     from veilflow.model import RunResult
@@ -28,7 +28,7 @@ class Output:
 
     def document(self, document: Mapping[str, Any]) -> None:
         warned = {} if self._warnings is None else {"warnings": self._warnings}
-        print(redact(json.dumps({**document, **warned}, ensure_ascii=False, indent=1)))
+        print(json.dumps(redact_document({**document, **warned}), ensure_ascii=False, indent=1))
 
     def warnings(self, found: Sequence[VeilError]) -> None:
         """Words on stderr, and ``warnings`` in the document; they change no exit status."""
