@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from vault_server import VaultServer, clean_environment
+from vault_server import POLICY, VaultServer, clean_environment
 
 from veilflow.model import RunResult
 from veilflow.run import Request, execute
@@ -147,6 +147,31 @@ def test_several_pipelines_of_one_command_log_in_once(
     assert [path for _, path in own_vault.audited()] == [
         "auth/approle/login", "database/creds/loader", "secret/data/veilflow", "auth/token/revoke-self",
     ]  # fmt: skip
+
+
+def test_a_key_ring_that_transit_encrypted_is_made_and_used(
+    make_warehouse: Callable[[VaultServer], Warehouse], own_vault: VaultServer
+) -> None:
+    """The ciphertext lies in `.veil/keys`, the key in Vault, and the ring nowhere."""
+    warehouse = make_warehouse(own_vault)
+    own_vault.write("transit/keys/veilflow", type="aes256-gcm96")
+    allowed = "".join(
+        f'path "transit/{verb}/veilflow" {{ capabilities = ["update"] }}\n' for verb in ("encrypt", "decrypt")
+    )
+    own_vault.write("sys/policies/acl/veilflow", policy=POLICY + allowed)
+    warehouse.edit(
+        "secrets/names.yaml", "engine: kv2, path: secret/veilflow, field: keyring",
+        "engine: transit, path: transit/keys/veilflow, field: keyring",
+    )  # fmt: skip
+    done = warehouse.project.veil("init", ".")
+    assert done.status == 0, done.err
+    kept = (warehouse.project.directory / ".veil/keys/keyring.transit.json").read_text()
+    assert "vault:v1:" in kept and "veilflow_keyring" not in kept
+    assert here(warehouse).exit_status == 0
+    own_vault.write("transit/keys/veilflow/config", min_decryption_version=1, deletion_allowed=True)
+    own_vault.ask("DELETE", "transit/keys/veilflow")
+    gone = here(warehouse)
+    assert (gone.exit_status, gone.errors[0].code) in {(2, "VEIL221"), (2, "VEIL222")}, gone.errors
 
 
 def test_a_plan_gives_back_what_it_looked_with(warehouse: Warehouse) -> None:
