@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+import pymysql
 import pytest
 from vault_server import POLICY, VaultServer, clean_environment
 
@@ -341,3 +342,47 @@ def test_a_vault_that_is_not_there_is_out_of_reach(warehouse: Warehouse) -> None
     result = here(warehouse)
     assert (result.exit_status, result.errors[0].code) == (4, "VEIL404")
     assert "nothing answers" in result.errors[0].problem
+
+
+# --- MariaDB -----------------------------------------------------------------------------
+
+
+def test_mariadb_is_loaded_by_a_user_that_is_made_for_the_run(
+    project: Project, mariadb: Any, own_vault: VaultServer
+) -> None:
+    """In MariaDB a table belongs to its database, so nothing hinders the user's removal; the user changes on the way."""
+    own_vault.enable("mounts", "database", "database")
+    own_vault.write(
+        "database/config/warehouse", plugin_name="mysql-database-plugin", allowed_roles="*", username="root",
+        password="", connection_url=f"root@tcp(127.0.0.1:{mariadb.port})/",
+    )  # fmt: skip
+    creation = "CREATE USER '{{name}}'@'%' IDENTIFIED BY '{{password}}'; " + " ".join(
+        f"GRANT ALL ON {database}.* TO '{{{{name}}}}'@'%';" for database in ("warehouse", "veilflow_staging")
+    )
+    own_vault.database_role("loader", ttl="3s", max_ttl="3s", creation=creation)
+    own_vault.write("secret/data/veilflow", data={"keyring": (project.directory / "keyring.json").read_text()})
+    role_id, secret_id = own_vault.approle()
+    project.write("secret_id", secret_id).chmod(0o600)
+    names = NAMES.replace("ADDRESS", own_vault.address).replace("ROLE_ID", role_id)
+    project.write("secrets/names.yaml", names.replace("URL", mariadb.url.replace("veil@", "")))
+    lines = [f"{number},Name {number},,{number % 90},Oslo" for number in range(ROWS)]
+    project.write("data/people.csv", "id,name,email,age,city\n" + "\n".join(lines) + "\n")
+    text = (project.directory / "pipelines/people.yaml").read_text().replace(
+        "{kind: sqlite, path: out/people.db, table: people,", "{kind: mariadb, connection: warehouse, table: leased,"
+    ).replace("policy: people\n", "policy: people\nchunk_rows: 12\n")  # fmt: skip
+    project.write("pipelines/people.yaml", text)
+    result = execute(Request(project.directory, "dev", "people"))
+    assert (result.exit_status, result.counts.loaded) == (0, ROWS), result.errors
+    assert [path for _, path in own_vault.audited()].count("database/creds/loader") >= 2
+    end = time.monotonic() + 10
+    while own_vault.leases() and time.monotonic() < end:
+        time.sleep(0.1)
+    assert own_vault.leases() == []
+    with (
+        pymysql.connect(
+            host="127.0.0.1", port=mariadb.port, user="veil", password=mariadb.password, database="warehouse"
+        ) as reader,
+        reader.cursor() as cursor,
+    ):
+        cursor.execute("select count(*), count(distinct id) from leased")
+        assert cursor.fetchone() == (ROWS, ROWS)
