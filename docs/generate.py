@@ -6,7 +6,7 @@ import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
 
-from veilflow.checks import COMPILED_EXPECTATIONS, ROW_EXPECTATIONS
+from veilflow.checks import COMPILED_EXPECTATIONS, ROW_EXPECTATIONS, TABLE_EXPECTATIONS
 from veilflow.errors import CODES, EXIT_STATUS
 from veilflow.policies.lint import FINDINGS
 from veilflow.treatments import TREATMENTS, parameter_name
@@ -43,7 +43,7 @@ def treatments() -> str:
 def expectations() -> str:
     """The row expectations."""
     lines = [
-        "# Row expectations",
+        "# Expectations",
         "",
         "Of Great Expectations 1.x, judged on every row; other types are refused by the plan. Those marked compiled run as",
         "Arrow kernels with the same verdicts; `veil plan` shows each check's engine.",
@@ -52,6 +52,14 @@ def expectations() -> str:
     lines += [
         f"- `{name}`{' (compiled)' if name in COMPILED_EXPECTATIONS else ''}" for name in sorted(ROW_EXPECTATIONS)
     ]
+    lines += [
+        "",
+        "## About the whole table",
+        "",
+        "Counted over the stream, every row that was read; they refuse or warn, and hold no row back.",
+        "",
+    ]
+    lines += [f"- `{name}`" for name in sorted(TABLE_EXPECTATIONS)]
     return "\n".join([*lines, ""])
 
 

@@ -238,8 +238,8 @@ CODES: dict[str, Code] = {
         "Keeping a column in clear, and everything that is spelt `unsafe_…`, needs the column's exact name and a reason that the report can print. A pattern, a tag or a class default that keeps would wave a new column through.",
     ),
     "VEIL305": Code(
-        "An expectation that cannot be judged row by row",
-        "Whole-table expectations are not part of this version: judged chunk by chunk their verdict would be wrong.",
+        "An expectation that cannot be judged",
+        "Row expectations are judged chunk by chunk, and some about the whole table are counted over the stream; the reference lists both. Of others the verdict on a stream would be wrong. A row condition takes comparisons only.",
     ),
     "VEIL306": Code(
         "A check refused the run",

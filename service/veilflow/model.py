@@ -281,6 +281,8 @@ class CheckPlan:
     engine: str = "compiled"
     on_fail: OnFail = "quarantine"
     condition: RowCondition | None = None
+    #: ``row``: judged chunk by chunk; ``table``: over the whole source, and never holds a row back.
+    kind: Literal["row", "table"] = "row"
 
     @property
     def column(self) -> str:
@@ -383,6 +385,16 @@ class CheckOutcome:
     check: int
     evaluated: int
     failed: np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True, slots=True)
+class TableOutcome:
+    """What a check about the whole table came to. ``failed`` is 0 where no single row is at fault."""
+
+    check: int
+    passed: bool
+    evaluated: int
+    failed: int
 
 
 class Checker(Protocol):

@@ -8,10 +8,20 @@ seconds to import, so only ``great_expectations_engine.py`` does, and only where
 
 from __future__ import annotations
 
-from veilflow.checks.catalogue import KNOWN_EXPECTATIONS, ROW_EXPECTATIONS
+from veilflow.checks.catalogue import KNOWN_EXPECTATIONS, ROW_EXPECTATIONS, TABLE_EXPECTATIONS
 from veilflow.checks.checker import open_checker
 from veilflow.checks.comparison import fit_check
 from veilflow.checks.compiled import COMPILED_EXPECTATIONS
 from veilflow.checks.planning import plan_check
+from veilflow.checks.table import TableChecker
 
-__all__ = ["COMPILED_EXPECTATIONS", "KNOWN_EXPECTATIONS", "ROW_EXPECTATIONS", "fit_check", "open_checker", "plan_check"]
+__all__ = [
+    "COMPILED_EXPECTATIONS",
+    "KNOWN_EXPECTATIONS",
+    "ROW_EXPECTATIONS",
+    "TABLE_EXPECTATIONS",
+    "TableChecker",
+    "fit_check",
+    "open_checker",
+    "plan_check",
+]

@@ -78,6 +78,37 @@ ROW_EXPECTATIONS: Mapping[str, RowExpectation] = {
     ),
 }
 
+_BOUNDS = ("min_value", "max_value", "strict_min", "strict_max")
+_PLAIN = ("min_value", "max_value")
+
+#: Those about the whole table that are judged over the stream.
+TABLE_EXPECTATIONS: Mapping[str, RowExpectation] = {
+    "expect_table_row_count_to_be_between": RowExpectation((), _PLAIN, "the number of rows is {range}"),
+    "expect_table_row_count_to_equal": RowExpectation((), ("value",), "there are {value} rows", ("value",)),
+    "expect_column_values_to_be_unique": _one("{column} is unique"),
+    "expect_compound_columns_to_be_unique": _record("{column_list} together are unique"),
+    "expect_column_min_to_be_between": _one("the smallest {column} is {range}", *_BOUNDS),
+    "expect_column_max_to_be_between": _one("the largest {column} is {range}", *_BOUNDS),
+    "expect_column_sum_to_be_between": _one("the sum of {column} is {range}", *_BOUNDS),
+    "expect_column_mean_to_be_between": _one("the mean of {column} is {range}", *_BOUNDS),
+    "expect_column_unique_value_count_to_be_between": _one("the number of different {column} is {range}", *_BOUNDS),
+    "expect_column_proportion_of_unique_values_to_be_between": _one(
+        "the share of different {column} is {range}", *_BOUNDS
+    ),
+    "expect_column_proportion_of_non_null_values_to_be_between": _one(
+        "the share of {column} that is there is {range}", *_BOUNDS
+    ),
+    "expect_column_distinct_values_to_be_in_set": _one(
+        "every {column} is one of {value_set}", "value_set", required=("value_set",)
+    ),
+    "expect_column_distinct_values_to_contain_set": _one(
+        "{column} has each of {value_set}", "value_set", required=("value_set",)
+    ),
+    "expect_column_distinct_values_to_equal_set": _one(
+        "{column} has exactly {value_set}", "value_set", required=("value_set",)
+    ),
+}
+
 #: Great Expectations' other core types: known, but not to be judged chunk by chunk.
 OTHER_EXPECTATIONS = frozenset(
     f"expect_{name}"
@@ -100,4 +131,4 @@ OTHER_EXPECTATIONS = frozenset(
     )
 ) | {"unexpected_rows_expectation"}  # fmt: skip
 
-KNOWN_EXPECTATIONS = frozenset(ROW_EXPECTATIONS) | OTHER_EXPECTATIONS
+KNOWN_EXPECTATIONS = frozenset(ROW_EXPECTATIONS) | frozenset(TABLE_EXPECTATIONS) | OTHER_EXPECTATIONS

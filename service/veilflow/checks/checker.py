@@ -37,8 +37,8 @@ class _Checker:
 
     def __init__(self, checks: Sequence[CheckPlan], columns: Sequence[SourceColumn]) -> None:
         kinds = {column.name: column.type for column in columns}
-        self._count = len(checks)
-        fitted = {number: fit_check(check, kinds) for number, check in enumerate(checks)}
+        fitted = {number: fit_check(check, kinds) for number, check in enumerate(checks) if check.kind == "row"}
+        self._rows = tuple(fitted)
         conditions = {number: fitting_condition(check, kinds) for number, check in fitted.items()}
         self._groups = []
         for condition in dict.fromkeys(conditions.values()):
@@ -47,10 +47,10 @@ class _Checker:
 
     def check(self, chunk: Chunk) -> tuple[CheckOutcome, ...]:
         """See ``model.Checker``."""
-        found = {number: CheckOutcome(number, 0, _NONE) for number in range(self._count)}
+        found = {number: CheckOutcome(number, 0, _NONE) for number in self._rows}
         for group in self._groups:
             found |= {outcome.check: outcome for outcome in _judge(group, chunk)}
-        return tuple(found[number] for number in range(self._count))
+        return tuple(found[number] for number in self._rows)
 
 
 def _group(condition: RowCondition | None, checks: Mapping[int, CheckPlan], columns: Sequence[SourceColumn]) -> _Group:

@@ -23,6 +23,12 @@ from veilflow.model import TEXT, CheckPlan, ColumnType, RowCondition
 #: The names of the two engines, as plan and results tell them.
 COMPILED, GREAT_EXPECTATIONS = "compiled", "great_expectations"
 
+#: Expectations whose bounds are of the column's own type, and those about its numbers.
+_OF_VALUES = (
+    "expect_column_values_to_be_between", "expect_column_min_to_be_between", "expect_column_max_to_be_between"
+)  # fmt: skip
+_OF_NUMBERS = ("expect_column_sum_to_be_between", "expect_column_mean_to_be_between")
+
 _WANTED = {"integer": "numbers", "decimal": "numbers", "float": "numbers", "boolean": "booleans"} | {
     "date": "ISO 8601 dates",
     "timestamp": "ISO 8601 timestamps",
@@ -36,6 +42,8 @@ def fit_check(check: CheckPlan, columns: Mapping[str, ColumnType]) -> CheckPlan:
     try:
         arguments = _arguments(check, tuple(types))
         fitting_condition(check, columns)
+        if check.kind == "table":
+            return _fit_table(check, arguments, types)
         if check.engine == GREAT_EXPECTATIONS:
             _try_patterns(check.arguments)
             return check
@@ -46,6 +54,15 @@ def fit_check(check: CheckPlan, columns: Mapping[str, ColumnType]) -> CheckPlan:
             "change the expectation, or declare the column's type under `columns:` in the pipeline", check.place,
         ) from None  # fmt: skip
     return check if compiled else replace(check, engine=GREAT_EXPECTATIONS)
+
+
+def _fit_table(check: CheckPlan, arguments: Mapping[str, Any], types: Sequence[ColumnType]) -> CheckPlan:
+    """Counted over the stream here: on chunks Great Expectations could not, and on the whole it would need them all."""
+    if check.engine == GREAT_EXPECTATIONS:
+        raise ValueError("it is counted over the stream, which Great Expectations cannot do: leave `engine` out")
+    if "value_set" in arguments and build_test("expect_column_values_to_be_in_set", arguments, types) is None:
+        raise ValueError("its set mixes kinds of numbers")
+    return check
 
 
 def comparable_arguments(check: CheckPlan, types: Sequence[ColumnType]) -> dict[str, Any]:
@@ -60,8 +77,10 @@ def fitting_condition(check: CheckPlan, columns: Mapping[str, ColumnType]) -> Ro
 
 
 def _arguments(check: CheckPlan, types: tuple[ColumnType, ...]) -> dict[str, Any]:
-    if check.type == "expect_column_values_to_be_between":
+    if check.type in _OF_VALUES:
         return _bounds(check.arguments, types[0])
+    if check.type in _OF_NUMBERS and types[0].name not in ("integer", "decimal", "float"):
+        raise ValueError(f"it needs a column of numbers, and this one is {types[0].name}")
     return _sets(check.arguments, types)
 
 

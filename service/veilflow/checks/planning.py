@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from veilflow.checks.arguments import KINDS, kind_of
-from veilflow.checks.catalogue import KNOWN_EXPECTATIONS, ROW_EXPECTATIONS, RowExpectation
+from veilflow.checks.catalogue import KNOWN_EXPECTATIONS, ROW_EXPECTATIONS, TABLE_EXPECTATIONS, RowExpectation
 from veilflow.checks.conditions import parse_condition
 from veilflow.errors import Place, VeilError
 from veilflow.model import CheckPlan, RowCondition
@@ -45,6 +45,8 @@ def plan_check(raw: Mapping[str, Any], place: Place, suite: Mapping[str, Any] | 
     condition = _condition(arguments, str(kind), place)
     settings = _settings(raw, suite or {}, place)
     on_fail = settings.get("on_fail")
+    if kind in TABLE_EXPECTATIONS:
+        on_fail = _table_on_fail(raw, on_fail, condition, place)
     # Who asks for a quarantine without a share wants the run to go on whatever the share; `limits` bounds it.
     mostly = _mostly(arguments.pop("mostly", 0.0 if on_fail == "quarantine" else 1.0), str(kind), place)
     _check_arguments(str(kind), expectation, arguments, place)
@@ -61,7 +63,24 @@ def plan_check(raw: Mapping[str, Any], place: Place, suite: Mapping[str, Any] | 
         engine=settings.get("engine", "compiled"),
         on_fail=on_fail or "quarantine",  # type: ignore[arg-type]  # checked to be one
         condition=condition,
+        kind="table" if kind in TABLE_EXPECTATIONS else "row",
     )
+
+
+def _table_on_fail(raw: Mapping[str, Any], asked: str | None, condition: Any, place: Place) -> str:
+    """``refuse`` or ``warn``: there is no single row to hold back."""
+    if condition is not None:
+        raise VeilError(
+            "VEIL305",
+            f"{raw['type']} with a row_condition is not judged in this version",
+            "remove the condition",
+            place,
+        )
+    if asked == "quarantine" and _ours(raw.get("meta"), _META, place).get("on_fail") == "quarantine":
+        raise VeilError(
+            "VEIL207", f"{raw['type']} is about the whole table, so it cannot hold rows back", "on_fail: refuse, or warn", place
+        )  # fmt: skip
+    return "warn" if asked in ("quarantine", "warn") else "refuse"
 
 
 def _settings(raw: Mapping[str, Any], suite: Mapping[str, Any], place: Place) -> dict[str, str]:
@@ -89,16 +108,17 @@ def _ours(meta: Any, keys: tuple[str, ...], place: Place) -> dict[str, Any]:
 
 
 def _expectation(kind: Any, place: Place) -> RowExpectation:
-    if isinstance(kind, str) and kind in ROW_EXPECTATIONS:
-        return ROW_EXPECTATIONS[kind]
+    judged = {**ROW_EXPECTATIONS, **TABLE_EXPECTATIONS}
+    if isinstance(kind, str) and kind in judged:
+        return judged[kind]
     if isinstance(kind, str) and kind in KNOWN_EXPECTATIONS:
         raise VeilError(
             "VEIL305",
-            f"{kind} does not judge single rows",
-            "judged chunk by chunk its verdict would be wrong; remove it, or write a row expectation",
+            f"{kind} is not judged in this version",
+            "it is neither about single rows nor among those about a whole table that are counted over the stream; remove it",
             place,
         )
-    raise _unknown(f'there is no expectation "{kind}"', str(kind), sorted(ROW_EXPECTATIONS), place)
+    raise _unknown(f'there is no expectation "{kind}"', str(kind), sorted(judged), place)
 
 
 def _unknown(problem: str, name: str, known: Iterable[str], place: Place) -> VeilError:

@@ -263,8 +263,8 @@ def run_lines(document: Mapping[str, Any], plan: Mapping[str, Any] | None) -> li
         for row in document["quarantine"]
     ]  # fmt: skip
     warned = [
-        ("WARN", check["title"], f"{check['failed']:,} rows", "loaded", _place_text(check["place"]))
-        for check in document.get("checks", ()) if check["on_fail"] == "warn" and check["failed"]
+        ("WARN", check["title"], f"{check['failed']:,} rows" if check["failed"] else "", "loaded", _place_text(check["place"]))
+        for check in document.get("checks", ()) if check["on_fail"] == "warn" and check["evaluated"] and (check["failed"] or not check["passed"])
     ]  # fmt: skip
     lines += aligned(held + warned)
     target = document["target"]
@@ -321,7 +321,9 @@ def plan_lines(document: Mapping[str, Any], decision: Decision) -> list[str]:
     lines = aligned(rows)
     lines = [red(line) if row[5] == "no rule" else line for line, row in zip(lines, rows, strict=True)]
     plan = decision.plan
-    lines += [f"check   {check.title}  row, {check.engine}, {check.on_fail}  {check.place}" for check in plan.checks]
+    lines += [
+        f"check   {check.title}  {check.kind}, {check.engine}, {check.on_fail}  {check.place}" for check in plan.checks
+    ]
     lines += [f"filter  {rule.name}: {rule.column} {rule.op}  {rule.place}" for rule in plan.filters]
     target = plan.target
     lines.append(f"target  {target.kind} {target.location}, table {target.table}: {target.mode} by {target.publish}")

@@ -399,7 +399,7 @@ def document(decision: Decision) -> dict[str, Any]:
             for column in plan.columns
         ],
         "checks": [
-            {"type": check.type, "column": check.column, "kind": "row", "engine": check.engine, "on_fail": check.on_fail,
+            {"type": check.type, "column": check.column, "kind": check.kind, "engine": check.engine, "on_fail": check.on_fail,
              "mostly": check.mostly, "title": check.title}
             for check in plan.checks
         ],

@@ -12,8 +12,10 @@ from dataclasses import replace
 from typing import Any, Literal, Protocol, TypeVar
 
 from veilflow import __version__
+from veilflow.checks import TableChecker
 from veilflow.errors import PassingFault, VeilError
 from veilflow.model import (
+    Chunk,
     Counts,
     FileIdentity,
     Plan,
@@ -23,13 +25,14 @@ from veilflow.model import (
     Source,
     SourceSchema,
     Status,
+    TableOutcome,
     Target,
 )
 from veilflow.plan import document as plan_document
 from veilflow.plan.approval import refuse_moved
 from veilflow.quarantine import Quarantine
 from veilflow.run.books import Beginning, close_the_dead, completed_by
-from veilflow.run.chunk import Work, process
+from veilflow.run.chunk import Treated, Work, process
 from veilflow.run.prepare import Loaded, Opened, Prepared, load, open_parts, resolve
 from veilflow.run.replay import Replay, refuse_replay
 from veilflow.run.request import Request
@@ -121,6 +124,8 @@ class _Run:
         resumed: Resumed | None,
     ) -> None:
         self.replay = replay
+        self.tables: TableChecker | None = None
+        self.table_outcomes: tuple[TableOutcome, ...] = ()
         self.request, self.state, self.call, self.on_progress = request, state, call, on_progress
         self.session = session
         self.orchestrator: Literal["prefect", "direct"] = orchestrator
@@ -163,6 +168,8 @@ class _Run:
                 raise Interrupted(signal_status(error)) from None
             return self._ended_early("interrupted", signal_status(error), None)
         finally:
+            if self.tables is not None:
+                self.tables.close()
             if self.opened:
                 self.opened.target.close()
 
@@ -285,7 +292,7 @@ class _Run:
         try:
             self.receipts = stage(
                 lambda start: source.slices(plan.source_columns, plan.chunk_rows, start),
-                lambda chunk: process(chunk, work),
+                lambda chunk: self._processed(chunk, work),
                 quarantine,
                 opened.target,
                 deadline=self.deadline,
@@ -295,7 +302,27 @@ class _Run:
             self.receipts = _receipts_or_none(opened.target) or self.receipts
             raise
 
+    def _processed(self, chunk: Chunk, work: Work) -> Treated:
+        self._tables.add(chunk)
+        return process(chunk, work)
+
+    @property
+    def _tables(self) -> TableChecker:
+        if self.tables is None:
+            self.tables = TableChecker(self.plan.checks, self.plan.source_columns)
+        return self.tables
+
+    def _judge_tables(self) -> None:
+        """Count what an earlier attempt staged and this process did not read, then judge."""
+        left = set(self.receipts) - self._tables.counted
+        if left and any(check.kind == "table" for check in self.plan.checks):
+            for part in self._prepared.source.slices(self.plan.source_columns, self.plan.chunk_rows):
+                if part.number in left:
+                    self._tables.add(part.read())
+        self.table_outcomes = self._tables.outcomes()
+
     def _verify(self) -> None:
+        self._judge_tables()
         verify(
             self.plan,
             self.receipts,
@@ -303,6 +330,7 @@ class _Run:
             before=self.files,
             after=self._prepared.source.files(),
             source=self._prepared.pipeline.source.shown,
+            tables=self.table_outcomes,
         )
 
     def _publish(self) -> None:
@@ -365,7 +393,7 @@ class _Run:
             mode=plan.target.mode if plan else "",
             counts=counts,
             quarantine=quarantine_of(plan, receipts) if plan else (),
-            checks=checks_of(plan, receipts) if plan else (),
+            checks=checks_of(plan, receipts, self.table_outcomes) if plan else (),
             plan_hash=plan.plan_hash if plan else None,
             key_versions=self.opened.key_versions if self.opened else {},
             pinned_key_version=self.request.key_version,

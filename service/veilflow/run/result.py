@@ -9,7 +9,17 @@ from dataclasses import asdict
 from typing import Any
 
 from veilflow.errors import Place, VeilError
-from veilflow.model import CheckCount, CheckPlan, Counts, ErrorRecord, Plan, QuarantineCount, Receipt, RunResult
+from veilflow.model import (
+    CheckCount,
+    CheckPlan,
+    Counts,
+    ErrorRecord,
+    Plan,
+    QuarantineCount,
+    Receipt,
+    RunResult,
+    TableOutcome,
+)
 from veilflow.run.chunk import FIRST
 
 
@@ -42,10 +52,23 @@ def quarantine_of(plan: Plan, receipts: Iterable[Receipt]) -> tuple[QuarantineCo
     return tuple(rows)
 
 
-def checks_of(plan: Plan, receipts: Iterable[Receipt]) -> tuple[CheckCount, ...]:
+def checks_of(plan: Plan, receipts: Iterable[Receipt], tables: Sequence[TableOutcome] = ()) -> tuple[CheckCount, ...]:
     """What every check came to over all chunks, in the plan's order."""
     found = sorted(receipts, key=lambda receipt: receipt.chunk)
-    return tuple(_check_count(check, str(number), found) for number, check in enumerate(plan.checks))
+    judged = {outcome.check: outcome for outcome in tables}
+    return tuple(
+        _check_count(check, str(number), found) if check.kind == "row" else _table_count(check, judged.get(number))
+        for number, check in enumerate(plan.checks)
+    )
+
+
+def _table_count(check: CheckPlan, outcome: TableOutcome | None) -> CheckCount:
+    """A check that was not judged (the run ended before) did not pass."""
+    evaluated, failed, passed = (outcome.evaluated, outcome.failed, outcome.passed) if outcome else (0, 0, False)
+    return CheckCount(
+        check.type, check.column, check.title, "table", check.engine, check.on_fail, evaluated, failed, passed, (),
+        check.place,
+    )  # fmt: skip
 
 
 def _check_count(check: CheckPlan, number: str, receipts: Sequence[Receipt]) -> CheckCount:

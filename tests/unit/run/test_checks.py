@@ -88,3 +88,39 @@ def test_reads_parameters_as_yaml() -> None:
     assert parse_parameters(("a=1", "b=[x, y]", "c=text")) == {"a": 1, "b": ["x", "y"], "c": "text"}
     with pytest.raises(VeilError, match="name=value"):
         parse_parameters(("a",))
+
+
+@pytest.mark.parametrize(("meta", "status"), [("", "refused"), (", severity: info", "succeeded")])
+def test_a_check_about_the_whole_table_refuses_or_warns(project: Any, meta: str, status: str) -> None:
+    """Over every row that was read; the message tells no observed value."""
+    project.write("data/people.csv", "id,name,email,age,city\n1,Ada,a@b.c,36,x\n1,Bo,b@b.c,44,x\n2,Cy,c@b.c,50,y\n")
+    result = run(
+        project, f"expectations:\n  - {{type: expect_column_values_to_be_unique, kwargs: {{column: id}}{meta}}}\n"
+    )
+    assert (result.status, result.counts.quarantined) == (status, 0)
+    (check,) = result.checks
+    assert (check.kind, check.evaluated, check.failed, check.passed) == ("table", 3, 2, False)
+    assert [error.code for error in result.errors] == (["VEIL306"] if status == "refused" else [])
+
+
+def test_a_retry_of_the_staging_reads_again_what_it_did_not_count(project: Any) -> None:
+    """Chunks that are staged already are skipped by the staging, and still judged."""
+    from veilflow.run.execute import _Run
+
+    counted: list[set[int]] = []
+    judge = _Run._judge_tables
+
+    def forget(self: Any) -> None:
+        self._tables.counted.clear()
+        for number in list(self._tables._counting):
+            self._tables._counting[number].rows = 0
+        judge(self)
+        counted.append(set(self._tables.counted))
+
+    suite = "expectations:\n  - {type: expect_table_row_count_to_equal, kwargs: {value: 3}}\n"
+    _Run._judge_tables = forget  # type: ignore[method-assign]
+    try:
+        assert run(project, suite).status == "succeeded"
+    finally:
+        _Run._judge_tables = judge  # type: ignore[method-assign]
+    assert counted == [{0}]

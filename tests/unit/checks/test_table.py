@@ -1,0 +1,184 @@
+"""Expectations about a whole table, counted over chunks, against Great Expectations on the whole table."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from veilflow.checks import TABLE_EXPECTATIONS, TableChecker, plan_check
+from veilflow.checks.comparison import fit_check
+from veilflow.checks.distinct import DistinctValues
+from veilflow.checks.great_expectations_import import import_great_expectations
+from veilflow.errors import Place, VeilError
+from veilflow.model import TEXT, CheckPlan, Chunk, ColumnType, SourceColumn
+
+PLACE = Place("suite.json", 1)
+COLUMNS = [
+    SourceColumn("text", TEXT), SourceColumn("whole", ColumnType("integer", pa.int64())),
+    SourceColumn("real", ColumnType("float", pa.float64())), SourceColumn("day", ColumnType("date", pa.date32())),
+]  # fmt: skip
+TYPES = {column.name: column.type for column in COLUMNS}
+CELLS = {
+    "text": st.sampled_from(["a", "b", "", "\u00e9", "a "]), "whole": st.integers(-3, 3),
+    "real": st.sampled_from([0.0, -0.0, 0.1, 0.2, 0.5, float("nan"), 1e16]),
+    "day": st.dates(date(2000, 1, 1), date(2000, 1, 4)),
+}  # fmt: skip
+
+
+def check(kind: str, **kwargs: Any) -> CheckPlan:
+    return plan_check({"type": kind, "kwargs": kwargs}, PLACE)
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> pa.RecordBatch:
+    count = draw(st.integers(1, 9))
+    columns = {}
+    for column in COLUMNS:
+        cells = st.none() if draw(st.integers(0, 9)) == 0 else st.none() | CELLS[column.name]
+        columns[column.name] = pa.array(draw(st.lists(cells, min_size=count, max_size=count)), column.type.arrow)
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def bounds(draw: st.DrawFn, values: st.SearchStrategy[Any], strict: bool) -> dict[str, Any]:
+    low, high = sorted(draw(st.tuples(values, values)))
+    return {"min_value": low, "max_value": high} | ({"strict_min": draw(st.booleans()), "strict_max": draw(st.booleans())} if strict else {})  # fmt: skip
+
+
+@st.composite
+def checks(draw: st.DrawFn) -> CheckPlan:
+    kind = draw(st.sampled_from(sorted(TABLE_EXPECTATIONS)))
+    name = draw(st.sampled_from([column.name for column in COLUMNS]))
+    if kind == "expect_table_row_count_to_equal":
+        return check(kind, value=draw(st.integers(1, 9)))
+    if kind == "expect_table_row_count_to_be_between":
+        return check(kind, **bounds(draw, st.integers(0, 9), strict=False))
+    if kind == "expect_column_values_to_be_unique":
+        return check(kind, column=name, mostly=draw(st.sampled_from([1.0, 0.5])))
+    if kind == "expect_compound_columns_to_be_unique":
+        rule = draw(st.sampled_from(["all_values_are_missing", "any_value_is_missing", "never"]))
+        return check(kind, column_list=["text", "whole"], ignore_row_if=rule)
+    if "distinct_values" in kind:
+        wanted = draw(st.lists(CELLS[name].filter(lambda one: one == one), min_size=1, max_size=5, unique=True))
+        return check(kind, column=name, value_set=wanted)
+    if "proportion" in kind:
+        return check(kind, column=name, **bounds(draw, st.sampled_from([0.0, 0.5, 1.0]), strict=True))
+    if "unique_value_count" in kind:
+        return check(kind, column=name, **bounds(draw, st.integers(0, 6), strict=True))
+    name = draw(st.sampled_from(["whole", "real"] if "sum" in kind or "mean" in kind else ["whole", "real", "day"]))
+    return check(kind, column=name, **bounds(draw, CELLS[name].filter(lambda one: one == one), strict=True))
+
+
+def by_chunks(some: list[CheckPlan], table: pa.RecordBatch, size: int) -> list[bool]:
+    checker = TableChecker([fit_check(one, TYPES) for one in some], COLUMNS)
+    for number, start in enumerate(range(0, table.num_rows, size)):
+        part = table.slice(start, size)
+        checker.add(Chunk(number, part, part, np.arange(part.num_rows)))
+    found = [outcome.passed for outcome in checker.outcomes()]
+    checker.close()
+    return found
+
+
+def by_great_expectations(some: list[CheckPlan], table: pa.RecordBatch) -> list[bool]:
+    gx = import_great_expectations()
+    from great_expectations.expectations.registry import get_expectation_impl
+
+    frame = pd.DataFrame({name: table.column(name).to_pandas() for name in ("text", "real")})
+    frame["whole"] = table.column("whole").to_pandas()
+    frame["day"] = table.column("day").cast(pa.timestamp("us")).to_pandas()
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    batch = context.data_sources.add_pandas("p").add_dataframe_asset("a").add_batch_definition_whole_dataframe("b")
+    whole = batch.get_batch({"dataframe": frame})
+    found = []
+    for one in some:
+        columns = {"column_list": list(one.columns)} if len(one.columns) > 1 else dict.fromkeys(["column"], one.column)
+        given_ = {**one.arguments, **(columns if one.columns else {})}
+        if "unique" in one.type and one.type.endswith("be_unique"):
+            given_["mostly"] = one.mostly
+        if one.columns == ("day",):
+            given_ = {name: pd.Timestamp(value) if isinstance(value, date) else value for name, value in given_.items()}
+            if "value_set" in given_:
+                given_["value_set"] = [pd.Timestamp(value) for value in given_["value_set"]]
+        found.append(bool(whole.validate(get_expectation_impl(one.type)(**given_)).success))
+    return found
+
+
+# No shrinking, and the same examples every time: each try costs a pass of Great Expectations.
+@settings(max_examples=15, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])  # fmt: skip
+@given(rows(), st.lists(checks(), min_size=6, max_size=10))
+def test_counted_over_chunks_as_great_expectations_says_of_the_whole(
+    table: pa.RecordBatch, some: list[CheckPlan]
+) -> None:
+    """One verdict, whatever the size of the chunks."""
+    whole = by_great_expectations(some, table)
+    for size in (1, 2, 100):
+        for one, ours, theirs in zip(some, by_chunks(some, table, size), whole, strict=True):
+            assert ours == theirs, (one.type, one.arguments, size, table.to_pydict())
+
+
+def test_a_chunk_is_counted_once() -> None:
+    """A retry hands the same chunk in again."""
+    table = pa.RecordBatch.from_pydict({"text": ["a", "b"]})
+    checker = TableChecker([check("expect_column_values_to_be_unique", column="text")], COLUMNS)
+    for _ in range(2):
+        checker.add(Chunk(0, table, table, np.arange(2)))
+    (outcome,) = checker.outcomes()
+    assert (outcome.passed, outcome.evaluated, outcome.failed) == (True, 2, 0)
+
+
+def test_distinct_values_are_exact_beyond_what_memory_keeps() -> None:
+    """More digests than wait in memory, so most lie on disk; no text is among what was written."""
+    values = DistinctValues()
+    texts = [f"person-{n}" for n in range(300_000)]
+    values.add(pa.array(texts))
+    values.add(pa.array([*texts[:7], "another"]))
+    found = values.result()
+    assert (found.rows, found.values, found.repeated) == (300_008, 300_001, 14)
+    assert values._size > 1_000_000
+    values._file.seek(0)
+    assert b"person" not in values._file.read()
+    values.close()
+
+
+def test_columns_together_are_told_apart_whatever_they_hold() -> None:
+    """Lengths stand before the texts, so no separator can be forged; null is not the empty text."""
+    table = pa.RecordBatch.from_pydict({"text": ["1:a", "a", None, ""], "other": ["b", "1:ab", "", None]})
+    columns = [SourceColumn("text", TEXT), SourceColumn("other", TEXT)]
+    checker = TableChecker([check("expect_compound_columns_to_be_unique", column_list=["text", "other"])], columns)
+    checker.add(Chunk(0, table, table, np.arange(4)))
+    assert checker.outcomes()[0].failed == 0
+
+
+@pytest.mark.parametrize(
+    ("raw", "on_fail"),
+    [({}, "refuse"), ({"severity": "warning"}, "warn"), ({"meta": {"veilflow": {"on_fail": "warn"}}}, "warn")],
+)
+def test_refuses_or_warns_and_never_holds_rows_back(raw: Any, on_fail: str) -> None:
+    """There is no single row at fault."""
+    expectation = {"type": "expect_column_values_to_be_unique", "kwargs": {"column": "text"}}
+    found = plan_check(expectation | raw, PLACE)
+    assert (found.kind, found.on_fail) == ("table", on_fail)
+    with pytest.raises(VeilError, match="cannot hold rows back"):
+        plan_check(expectation | {"meta": {"veilflow": {"on_fail": "quarantine"}}}, PLACE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "kwargs"),
+    [
+        ("expect_column_sum_to_be_between", {"column": "text", "min_value": 1}),
+        ("expect_column_min_to_be_between", {"column": "text", "min_value": 1}),
+        ("expect_column_max_to_be_between", {"column": "day", "min_value": 1}),
+    ],
+)
+def test_refuses_what_does_not_fit_its_column(kind: str, kwargs: Any) -> None:
+    """VEIL207 in the plan."""
+    with pytest.raises(VeilError) as caught:
+        fit_check(check(kind, **kwargs), TYPES)
+    assert caught.value.code == "VEIL207"
