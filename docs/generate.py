@@ -1,17 +1,20 @@
-"""Write docs/reference from the registries; with --check, say whether it is up to date."""
+"""Write docs/reference and schemas/ from the registries; with --check, say whether it is up to date."""
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
 
 from veilflow.checks import COMPILED_EXPECTATIONS, ROW_EXPECTATIONS, TABLE_EXPECTATIONS
 from veilflow.errors import CODES, EXIT_STATUS
+from veilflow.plan.schemas import schemas
 from veilflow.policies.lint import FINDINGS
 from veilflow.treatments import TREATMENTS, parameter_name
 
 REFERENCE = Path(__file__).parent / "reference"
+SCHEMAS = Path(__file__).parent.parent / "schemas"
 
 
 def errors() -> str:
@@ -93,15 +96,24 @@ PAGES = {
 }
 
 
+def documents() -> dict[Path, str]:
+    """Every generated file with its text: the reference, and the schemas of the sample project."""
+    pages = {REFERENCE / name: page() for name, page in PAGES.items()}
+    return pages | {
+        SCHEMAS / f"{name}.schema.json": json.dumps(schema, ensure_ascii=False, indent=1) + "\n"
+        for name, schema in schemas().items()
+    }
+
+
 def main() -> int:
-    """Write the pages, or compare them."""
+    """Write the files, or compare them."""
     stale = []
-    for name, page in PAGES.items():
-        path, text = REFERENCE / name, page()
+    for path, text in documents().items():
         if "--check" not in sys.argv:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
         elif not path.exists() or path.read_text(encoding="utf-8") != text:
-            stale.append(name)
+            stale.append(path.name)
     if stale:
         print(f"out of date: {', '.join(stale)}; run `make docs`", file=sys.stderr)
     return bool(stale)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -235,3 +237,52 @@ def test_the_record_of_processing_stands_in_the_report(project: Project) -> None
     assert document["facts"] == {"purpose": "tests", "legal_basis": "contract", "recipients": "a, b"}
     project.veil("report", "last", "--out", "r.html")
     assert "legal basis" in (project.directory / "r.html").read_text()
+
+
+# --- schemas, and what holds for all -----------------------------------------------------
+
+
+def test_schemas_are_printed_and_written_and_init_brings_them(project: Project) -> None:
+    """All together, one by one, and as files; what exists is replaced only when asked for."""
+    everything = project.veil("policy", "schema", "--json").json["schemas"]
+    assert list(everything) == ["pipeline", "policy", "names", "environment"]
+    assert json.loads(project.veil("policy", "schema", "policy").out) == everything["policy"]
+    done = project.veil("init", ".", "--json")
+    assert done.status == 0 and "schemas/" in done.json["made"]
+    path = project.directory / "schemas/policy.schema.json"
+    assert json.loads(path.read_text()) == everything["policy"]
+    path.write_text("{}")
+    assert project.veil("init", ".").status == 0 and path.read_text() == "{}"
+    assert project.veil("policy", "schema", "--out", "schemas").status == 0
+    assert json.loads(path.read_text()) == everything["policy"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["policy", "lint", "peple"], 2),
+        (["policy", "explain", "name", "--policy", "peple"], 2),
+        (["policy", "coverage", "peple"], 2),
+        (["policy", "diff", "people", "peple"], 2),
+        (["policy", "schema", "suite"], 2),
+        (["treatments", "show", "nothing"], 2),
+        (["plan", "people", "--out", "data/people.csv/plan.json"], 1),
+    ],
+)
+def test_a_failure_is_one_document_with_its_exit_status(project: Project, arguments: list[str], status: int) -> None:
+    """As for every command."""
+    words, document = same_twice(project, *arguments)
+    assert document.status == status and words.out == ""
+    assert all(error["code"].startswith(f"VEIL{status}") and error["hint"] for error in document.json["errors"])
+
+
+def test_help_of_the_groups_imports_nothing_heavy(project: Project) -> None:
+    """A person who looks around does not wait."""
+    for arguments in (["policy", "--help"], ["policy", "lint", "--help"], ["treatments", "--help"], ["plan", "--help"]):
+        program = (
+            "import sys\nfrom veilflow.cli import main\n"
+            f"try: main({arguments!r})\nexcept SystemExit as end: status = end.code\n"
+            "heavy = {'pandas', 'prefect', 'great_expectations', 'pyarrow', 'polars', 'sqlalchemy'} & set(sys.modules)\n"
+            "assert not heavy, heavy\nassert status == 0"
+        )
+        subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, cwd=project.directory)

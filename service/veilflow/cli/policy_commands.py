@@ -255,3 +255,53 @@ def _diff_lines(document: Mapping[str, Any]) -> list[str]:
     lines = aligned(rows)
     lines += [f"fact {one['fact']}: {one['old'] or 'none'} -> {one['new'] or 'none'}" for one in document["facts"]]
     return [*lines, " · ".join(f"{number} {change}" for change, number in document["counts"].items())]
+
+
+# --- schemas -----------------------------------------------------------------------------
+
+
+@policy.command
+def schema(name: str | None = None, *, out: Path | None = None, common: Common = HERE) -> int:
+    """Print the JSON Schemas of pipelines, policies, names and environments, or write them for editors.
+
+    Parameters
+    ----------
+    name
+        One of pipeline, policy, names, environment (default: all of them).
+    out
+        A directory to write them to; files of the same name are replaced. `veil init` writes them to schemas/.
+    """
+    from veilflow.plan.schemas import NAMES, schemas
+
+    output = Output(common.json, common.quiet)
+    if name is not None and name not in NAMES:
+        raise VeilError("VEIL200", f"there is no schema {name}", "there are: " + ", ".join(NAMES))
+    found = {one: document for one, document in schemas().items() if name in (None, one)}
+    if out is None:
+        output.document(found[name] if name else {"schema": "veilflow/schemas/1", "schemas": found})
+        return 0
+    written = write_schemas(out, found, replace=True)
+    if common.json:
+        output.document({"schema": "veilflow/schemas_written/1", "directory": str(out), "files": written})
+    else:
+        output.result(f"written to {out}: {', '.join(written)}")
+    return 0
+
+
+def write_schemas(directory: Path, found: Mapping[str, Any], *, replace: bool) -> list[str]:
+    """Write ``NAME.schema.json`` files; returns the names of those that were written. VEIL101 where it cannot."""
+    import json
+
+    written = []
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, document in found.items():
+            path = directory / f"{name}.schema.json"
+            if replace or not path.exists():
+                path.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+                written.append(path.name)
+    except OSError:
+        raise VeilError(
+            "VEIL101", f"{directory} cannot be written", "name a directory where you may write"
+        ) from None  # fmt: skip
+    return written

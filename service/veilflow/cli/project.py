@@ -24,6 +24,7 @@ def init_project(directory: Path, environment: str, output: Output) -> tuple[str
     made = []
     if not (directory / "pipelines").is_dir():
         made += _copy_sample(directory)
+    made += _write_schemas(directory)
     if _make_keyring(directory, environment, output):
         made.append("the key ring")
     return tuple(made)
@@ -45,6 +46,14 @@ def _copy_sample(directory: Path) -> list[str]:
             "VEIL101", f"the project cannot be written to {directory}", "name a directory where you may write"
         ) from None  # fmt: skip
     return made
+
+
+def _write_schemas(directory: Path) -> list[str]:
+    """The schemas that the first line of each YAML file names, for editors that check while one types."""
+    from veilflow.cli.policy_commands import write_schemas
+    from veilflow.plan.schemas import schemas
+
+    return ["schemas/"] if write_schemas(directory / "schemas", schemas(), replace=False) else []
 
 
 def _make_keyring(directory: Path, environment: str, output: Output) -> bool:

@@ -27,7 +27,7 @@ from veilflow.errors import Place, VeilError, raise_all
 from veilflow.model import CLASSIFICATIONS, ColumnType, FilterPlan, Limit, SourceConfig, TargetConfig
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_SOURCE_KINDS = ("csv", "jsonl", "json", "parquet")
+SOURCE_KINDS = ("csv", "jsonl", "json", "parquet")
 _SOURCE_ENDINGS = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -36,11 +36,11 @@ _SOURCE_ENDINGS = {
     ".json": "json",
     ".parquet": "parquet",
 }
-_TARGET_KINDS = ("sqlite", "duckdb", "postgresql", "mariadb", "csv", "jsonl", "parquet")
-_SERVERS = ("postgresql", "mariadb")
-_TYPES = ("text", "integer", "decimal", "float", "boolean", "date", "timestamp", "json")
-_OPERATORS = ("==", "!=", "<", "<=", ">", ">=", "in", "not_in", "is_null", "not_null")
-_LONGEST_SECONDS = 366 * 24 * 3600
+TARGET_KINDS = ("sqlite", "duckdb", "postgresql", "mariadb", "csv", "jsonl", "parquet")
+SERVERS = ("postgresql", "mariadb")
+TYPES = ("text", "integer", "decimal", "float", "boolean", "date", "timestamp", "json")
+OPERATORS = ("==", "!=", "<", "<=", ">", ">=", "in", "not_in", "is_null", "not_null")
+LONGEST_SECONDS = 366 * 24 * 3600
 
 
 # --- finding -----------------------------------------------------------------------------
@@ -146,7 +146,7 @@ def _source(found: Mapping | None, project: Path, types: dict[str, ColumnType], 
         return SourceConfig("csv", project, "")
     path = found.text("path", "", required=True)
     ending = Path(path.removesuffix(".gz")).suffix.lower()
-    kind = found.choice("kind", _SOURCE_KINDS, _SOURCE_ENDINGS.get(ending), required=ending not in _SOURCE_ENDINGS)
+    kind = found.choice("kind", SOURCE_KINDS, _SOURCE_ENDINGS.get(ending), required=ending not in _SOURCE_ENDINGS)
     null_values = found.take("null_values", list, "a list of texts", [""])
     if not all(isinstance(value, str) for value in null_values):
         found.wrong(
@@ -180,7 +180,7 @@ def _columns(found: Mapping | None, problems: list[VeilError]) -> tuple[dict[str
         tags = column.take("tags", list, "a list of texts", [])
         classification = column.choice("class", CLASSIFICATIONS)
         labelled = bool(tags) or classification is not None
-        kind = column.choice("type", _TYPES, None if labelled else "text", required=not labelled)
+        kind = column.choice("type", TYPES, None if labelled else "text", required=not labelled)
         if not all(isinstance(tag, str) and _NAME.fullmatch(tag) for tag in tags):
             column.wrong(node, "must be a list of names: letters, digits, _, . and -", "tags")
             tags = []
@@ -233,7 +233,7 @@ def _filters(node: Node | None, problems: list[VeilError], shown: str) -> tuple[
         one.end()
         if keep is None:
             continue
-        column, op = keep.text("column", "", required=True), keep.choice("op", _OPERATORS, "==", required=True)
+        column, op = keep.text("column", "", required=True), keep.choice("op", OPERATORS, "==", required=True)
         value = keep.node("value")
         keep.end()
         filters.append(FilterPlan(name, column_name(column), op, None if value is None else value.plain, entry.place))
@@ -243,8 +243,8 @@ def _filters(node: Node | None, problems: list[VeilError], shown: str) -> tuple[
 def _target(found: Mapping | None, project: Path, pipeline: str, shown: str) -> TargetConfig:
     if found is None:
         return TargetConfig("sqlite", pipeline, "replace", None, "")
-    kind = found.choice("kind", _TARGET_KINDS, required=True) or "sqlite"
-    on_disk = kind not in _SERVERS
+    kind = found.choice("kind", TARGET_KINDS, required=True) or "sqlite"
+    on_disk = kind not in SERVERS
     path = found.text("path", required=on_disk) if on_disk else None
     connection = found.text("connection", required=True) if not on_disk else None
     table = found.text("table", pipeline)
@@ -305,7 +305,7 @@ def _limits(found: Mapping | None) -> tuple[Limit | None, float | None]:
         if limit is None:
             found.wrong(node, "must be a share such as 5 %, or a whole number of rows", "max_quarantined")
     timeout = found.take("timeout_seconds", (int, float), "a number of seconds")
-    if timeout is not None and not 0 < timeout <= _LONGEST_SECONDS:
+    if timeout is not None and not 0 < timeout <= LONGEST_SECONDS:
         found.wrong(
             found.node("timeout_seconds") or Node(None, found.place),
             "must be above 0 and at most a year",

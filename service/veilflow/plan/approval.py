@@ -62,7 +62,7 @@ def refuse_moved(approved: Approved, plan: Plan, key_versions: Mapping[str, int]
     found = moved(approved, plan, key_versions)
     if found:
         raise VeilError(
-            "VEIL321", f"since the plan was written, other than then: {'; '.join(found)}",
+            "VEIL321", f"moved since the plan was written: {'; '.join(found)}",
             "look at `veil plan`, then write it again with --out", None,
         )  # fmt: skip
 
