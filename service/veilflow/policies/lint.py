@@ -40,11 +40,12 @@ _NAME_WORDS = frozenset(
     ]
 )
 _CARD_WORDS = frozenset(["card", "pan", "creditcard", "cardnumber", "ccnumber", "cc"])
-_KEEP_LENGTH = frozenset({"mask", "ff1"})
+_KEEP_LENGTH = frozenset({"mask", "ff1", "siv", "siv_per_row"})
 _ALPHABETS = {"digits": 10, "letters": 52, "alphanumeric": 62}
 #: Treatments that hold others, which are looked at themselves.
 _WRAPPERS = frozenset({"when", "structured", "chain"})
 _CONSTANT = frozenset({"drop", "null", "redact", "constant"})
+_WHOLE = _CONSTANT | _WRAPPERS | {"keep"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,10 +225,10 @@ def _shared_domain(policy: LintPolicy) -> Iterator[Finding]:
 
 def _parts_remain(policy: LintPolicy) -> Iterator[Finding]:
     for column in policy.columns:
-        if not column.is_identifier or column.has_reason or column.names(*_CONSTANT):
-            continue
-        partial = [step.name for step in column.steps if not step.keyed and step.name not in ("keep", *_WRAPPERS)]
-        if partial and not any(step.keyed for step in column.steps):
+        partial = [step.name for step in column.steps if not step.keyed and step.name not in _WHOLE]
+        # Of several in order one is enough to hide the value; what lies inside another treatment is for some rows only.
+        hidden = any(step.keyed or step.name in _CONSTANT for step in column.steps) and not column.names(*_WRAPPERS)
+        if column.is_identifier and not column.has_reason and partial and not hidden:
             yield _of(column, "LINT201", f"{' + '.join(partial)} leaves a part of it")
 
 
@@ -279,9 +280,9 @@ def _partner_of_shift(policy: LintPolicy) -> Iterator[Finding]:
 
 def _shift(column: LintColumn) -> tuple[Any, ...] | None:
     """By whose key a date is shifted: equal for two columns that move together."""
-    for step in column.steps:
+    for step in reversed(column.steps):
         if "shift" in step.uses:
-            return (column.key_domain, repr(sorted(step.parameters.items(), key=str)))
+            return (column.key_domain, *(step.parameters.get(name) for name in ("subject", "max_days", "allow_zero")))
     return None
 
 

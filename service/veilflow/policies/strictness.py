@@ -7,7 +7,8 @@
             ...                                                         by their parameters
               keep                            everything
 
-* Of two keyed pseudonyms the one-way is stricter than the reversible, and the unlinkable than the linkable. A key domain
+* Of two keyed pseudonyms the one-way is stricter than the reversible, the unlinkable than the linkable, and one that shows
+  nothing of the value's form than one that keeps it. A key domain
   of the column's own is stricter than one that the policy names, which other columns may share; two named ones cannot be
   compared.
 * Of one treatment with two sets of parameters, the one that keeps less: fewer characters, a coarser period, a bin that is a
@@ -30,12 +31,30 @@ _NOTHING, _KEEP, _OTHER = 0, 9, 5
 
 #: Keyed treatments whose output tells nothing of the value but whether it is the same.
 PSEUDONYMS = frozenset({"token", "surrogate", "siv", "siv_per_row", "ff1", "pseudonym", "fake"})
+#: Those that keep the value's length or form as well.
+_KEEP_FORM = frozenset({"ff1", "pseudonym"})
 
 Judge = Callable[[Any, Any], bool]
 
 
 def _fewer(new: Any, old: Any) -> bool:
     return bool(new <= old)
+
+
+def _more(new: Any, old: Any) -> bool:
+    return bool(new >= old)
+
+
+def _higher_floor(new: Any, old: Any) -> bool:
+    return old is None or (new is not None and new >= old)
+
+
+def _lower_ceiling(new: Any, old: Any) -> bool:
+    return old is None or (new is not None and new <= old)
+
+
+def _all_of(new: Any, old: Any) -> bool:
+    return set(new) >= set(old)
 
 
 def _multiple(new: Any, old: Any) -> bool:
@@ -59,11 +78,22 @@ def _whatever(_new: Any, _old: Any) -> bool:
 
 #: Parameters by treatment, and when a new value is at least as strict as an old one. The others must be equal.
 PARAMETERS: dict[str, dict[str, Judge]] = {
-    "mask": {"keep_first": _fewer, "keep_last": _fewer, "with": _whatever},
+    "mask": {"keep_first": _fewer, "keep_last": _fewer, "at_most": _fewer, "with": _whatever},
     "mask_phone": {"keep_last": _fewer},
+    "mask_card": {"keep_first": _fewer, "keep_last": _fewer},
+    "mask_chinese_id": {"keep_first": _fewer, "keep_last": _fewer},
+    "mask_ip": {"v4": _fewer, "v6": _fewer},
+    "postcode": {"keep": _fewer},
     "keep_prefix": {"length": _fewer},
     "generalise": {"to": _coarser, "width": _multiple},
-    "redact": {"with": _whatever},
+    "age": {"top": _fewer, "future": _whatever},
+    "round": {"to": _multiple},
+    "clip": {"at_least": _higher_floor, "at_most": _lower_ceiling},
+    "noise": {"scale": _more},
+    "shift_date": {"max_days": _more, "outside": _whatever},
+    "redact": {"with": _whatever, "by": _whatever},
+    "redact_text": {"find": _all_of, "with": _whatever},
+    "token": {"form": _whatever, "bits": _whatever},
 }
 
 
@@ -136,8 +166,10 @@ def _step_fits(new: Treated, old: Treated) -> bool:
             judges.get(key, _same)(new.parameters.get(key), old.parameters.get(key))
             for key in keys
         )  # fmt: skip
-    both_pseudonyms = all(step.keyed and step.name in PSEUDONYMS for step in (new, old))
-    return both_pseudonyms and new.reversible <= old.reversible and new.linkable <= old.linkable
+    if not all(step.keyed and step.name in PSEUDONYMS for step in (new, old)):
+        return False
+    tells_no_more = (new.name in _KEEP_FORM) <= (old.name in _KEEP_FORM)
+    return tells_no_more and new.reversible <= old.reversible and new.linkable <= old.linkable
 
 
 def _same(new: Any, old: Any) -> bool:

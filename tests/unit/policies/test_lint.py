@@ -16,7 +16,7 @@ HERE = Place("policies/p.yaml", 3)
 TODAY = date(2026, 1, 1)
 TOKEN = Treated("token", {}, ("token",), linkable=True)
 KEEP = Treated("keep", {}, reversible=True, linkable=True)
-SHIFT = Treated("shift", {"days": 30}, ("shift",))
+SHIFT = Treated("shift_date", {"subject": "id", "max_days": 30}, ("shift",))
 
 
 def column(name: str, *steps: Treated, **facts: Any) -> LintColumn:
@@ -42,6 +42,8 @@ CASES: list[tuple[str, list[LintColumn], list[LintColumn]]] = [
     ("LINT201", [column("id", mask(keep_last=2))],
      [column("id", mask(keep_last=2), reason="why"), column("id", TOKEN), column("id", Treated("redact", {})),
       column("id", mask(keep_last=2), classification="quasi_identifier"), column("id", mask(), TOKEN)]),
+    ("LINT201", [column("id", Treated("when", {}, ("token",)), TOKEN, mask(keep_last=2))],
+     [column("id", Treated("when", {}, ("token",)), TOKEN, Treated("redact", {}))]),
     ("LINT202", [column("id", Treated("siv", {}, ("siv",), reversible=True))],
      [column("id", Treated("siv", {}, ("siv",), reversible=True), reason="why"), column("id", TOKEN)]),
     ("LINT203",
@@ -57,7 +59,7 @@ CASES: list[tuple[str, list[LintColumn], list[LintColumn]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("code", "weak", "sound"), CASES, ids=[case[0] for case in CASES])
+@pytest.mark.parametrize(("code", "weak", "sound"), CASES, ids=[f"{case[0]}-{case[1][0].name}" for case in CASES])
 def test_a_finding_is_where_it_belongs(code: str, weak: list[LintColumn], sound: list[LintColumn]) -> None:
     """Each weak column (or pair) has it, and none of the sound ones."""
     if code == "LINT207":
@@ -74,6 +76,8 @@ def test_a_shifted_date_wants_its_partners_shifted_by_the_same_key() -> None:
     assert "LINT205" not in codes(born, died)
     assert "LINT205" in codes(born, replace(died, key_domain="p.died"))
     assert "LINT205" in codes(born, replace(died, steps=(KEEP,)))
+    other = Treated("shift_date", {"subject": "id", "max_days": 60}, ("shift",))
+    assert "LINT205" in codes(born, replace(died, steps=(other,)))
     assert "LINT205" not in codes(born, replace(died, steps=(Treated("generalise", {}),)))
 
 

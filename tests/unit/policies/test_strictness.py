@@ -19,6 +19,7 @@ def one(name: str, key_domain: str | None = None, **parameters: Any) -> Decided:
     traits: dict[str, Any] = {
         "token": {"uses": ("a use",), "linkable": True},
         "siv": {"uses": ("a use",), "linkable": True, "reversible": True},
+        "ff1": {"uses": ("a use",), "linkable": True, "reversible": True},
         "siv_per_row": {"uses": ("a use",), "reversible": True},
     }
     return Decided((Treated(name, parameters, **traits.get(name, {})),), key_domain)
@@ -27,7 +28,7 @@ def one(name: str, key_domain: str | None = None, **parameters: Any) -> Decided:
 REFUSED = Decided(())
 SAMPLES = [
     REFUSED, one("drop"), one("null"), one("redact"), one("keep"), one("token"), one("token", "person"), one("token", "other"),
-    one("siv"), one("siv_per_row"), one("mask", keep_first=1), one("mask", keep_first=2), one("generalise", to="year"),
+    one("siv"), one("siv_per_row"), one("ff1"), one("mask", keep_first=1), one("mask", keep_first=2), one("generalise", to="year"),
     one("generalise", to="month"), one("generalise", to="week"), one("generalise", width=10), one("generalise", width=20),
     one("own_of_somebody"), Decided((*one("keep_prefix", length=4).steps, *one("token").steps)), one("keep_prefix", length=4),
 ]  # fmt: skip
@@ -45,6 +46,12 @@ SAMPLES = [
         (one("drop"), REFUSED, "same"),
         (one("siv"), one("token"), "stricter"),
         (one("siv"), one("siv_per_row"), "stricter"),
+        (one("ff1"), one("siv"), "stricter"),
+        (one("ff1"), one("ff1"), "same"),
+        (one("clip", at_most=90), one("clip", at_least=18, at_most=80), "stricter"),
+        (one("clip", at_least=18), one("clip", at_most=80), "incomparable"),
+        (one("redact_text", find=("email",)), one("redact_text", find=("email", "url")), "stricter"),
+        (one("token", bits=64, form="hex"), one("token", bits=128, form="uuid"), "same"),
         (one("token"), one("token", "person"), "weaker"),
         (one("token", "person"), one("token", "other"), "incomparable"),
         (one("token"), one("mask", keep_first=1), "incomparable"),
