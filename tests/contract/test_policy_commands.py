@@ -37,6 +37,8 @@ def test_lint_tells_warnings_and_exits_0(project: Project) -> None:
     found = {(one["code"], one["column"]) for one in document.json["findings"]}
     assert {("LINT201", "name"), ("LINT201", "email"), ("LINT204", "name")} <= found
     assert "LINT204" in words.out and "policies/people.yaml:5" in words.out and "Ada" not in words.out
+    words, document = same_twice(project, "explain", "lint204")
+    assert document.json["severity"] == "warning" and "The length of a name is kept (warning)" in words.out
 
 
 def test_a_lint_error_refuses_lint_plan_and_run(project: Project) -> None:

@@ -292,16 +292,21 @@ def deploy(pipeline: str, *, cron: str, work_pool: str = "veilflow", common: Com
 
 @app.command
 def explain(code: str | None = None, *, common: Common = _HERE) -> int:
-    """Tell the long version of an error code, offline; without a code, list them all."""
+    """Tell the long version of an error code, or of a finding of the linter, offline; without a code, list the errors."""
     from difflib import get_close_matches
 
     output = Output(common.json, common.quiet)
     if code is None:
         output.codes(CODES)
         return 0
+    from veilflow.policies.lint import FINDINGS
+
     wanted = code.upper()
+    if wanted in FINDINGS:
+        output.finding_explained(wanted, FINDINGS[wanted])
+        return 0
     if wanted not in CODES:
-        near = get_close_matches(wanted, CODES, n=1)
+        near = get_close_matches(wanted, [*CODES, *FINDINGS], n=1)
         raise VeilError(
             "VEIL200",
             f"there is no error code {code}",

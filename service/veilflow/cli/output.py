@@ -15,6 +15,7 @@ from veilflow.redaction import redact_document
 if TYPE_CHECKING:
     from veilflow.model import RunResult
     from veilflow.plan import Decision
+    from veilflow.policies.lint import FindingKind
     from veilflow.run.on_demand import Anonymized, Preview
     from veilflow.run.stage import OnProgress
 
@@ -174,6 +175,13 @@ class Output:
 
         status = int(code.removeprefix("VEIL")[0])
         print(f"{code}  {entry.title}\n\n{entry.text}\n\nexit status {status}: {EXIT_STATUS[status]}")
+
+    def finding_explained(self, code: str, kind: FindingKind) -> None:
+        if self.as_json:
+            entry = {"code": code, "severity": kind.severity, "title": kind.title, "text": kind.text}
+            self.document({"schema": "veilflow/explain/1", **entry})
+            return
+        print(f"{code}  {kind.title} ({kind.severity})\n\n{kind.text}")
 
     def codes(self, codes: Mapping[str, Code]) -> None:
         if self.as_json:

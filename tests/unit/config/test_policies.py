@@ -70,6 +70,17 @@ def test_a_child_inherits_and_overrides(tmp_path: Path) -> None:
     assert policy.parent is not None and policy.parent.columns["email"].treatments == (("token", {}),)
 
 
+def test_a_changed_default_brings_its_key_domain_and_leaves_one_that_a_rule_names(tmp_path: Path) -> None:
+    """Tokens of the wrong domain would join what must stay apart."""
+    base = BASE.replace("{treatment: token}", "{treatment: token, key_domain: base}").replace(
+        "columns:\n", "columns:\n  own: {class: direct_identifier, key_domain: own}\n"
+    )
+    child = "version: 1\nextends: base\nclasses: {direct_identifier: {treatment: token, key_domain: child}}\n"
+    policy = load(tmp_path, base=base, child=child)
+    assert policy.parent is not None and policy.parent.columns["email"].key_domain == "base"
+    assert (policy.columns["email"].key_domain, policy.columns["own"].key_domain) == ("child", "own")
+
+
 def test_extends_that_comes_back_is_refused_with_its_way(tmp_path: Path) -> None:
     """And does not loop."""
     error = refused(tmp_path, base=BASE + "extends: child\n", child="version: 1\nextends: base\n")
