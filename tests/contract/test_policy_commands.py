@@ -238,7 +238,21 @@ def test_the_record_of_processing_stands_in_the_report(project: Project) -> None
     document = project.veil("report", "last", "--json").json
     assert document["facts"] == {"purpose": "tests", "legal_basis": "contract", "recipients": "a, b"}
     project.veil("report", "last", "--out", "r.html")
-    assert "legal basis" in (project.directory / "r.html").read_text()
+    page = (project.directory / "r.html").read_text()
+    assert "legal basis" in page and "LINT204" in page and "nobody" in page
+
+
+def test_anonymize_knows_the_tags_of_the_pipeline_that_it_reads_like(project: Project) -> None:
+    """The same rules decide as in a run."""
+    edit(
+        project, "policies/people.yaml", "  name: {class: direct_identifier, treatment: {mask: {keep_first: 1}}}\n", ""
+    )
+    edit(project, "policies/people.yaml", "purpose: tests", "tags: {who: {class: sensitive, treatment: redact}}")
+    edit(project, "pipelines/people.yaml", "  age: {type: integer}", "  age: {type: integer}\n  name: {tags: [who]}")
+    arguments = ["anonymize", "data/people.csv", "--policy", "people", "--out", "a.csv"]
+    done = project.veil(*arguments)
+    assert done.status == 0, done.err
+    assert (project.directory / "a.csv").read_text().count("[redacted]") == 3
 
 
 # --- schemas, and what holds for all -----------------------------------------------------

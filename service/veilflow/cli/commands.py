@@ -235,7 +235,7 @@ def anonymize(source: Path, *, policy: str, out: Path, like: str | None = None, 
     project = None if Path(policy).suffix in (".yaml", ".yml") else common.directory
     with _stopping():
         config = file_source(source, policy=policy, project=project, like=like)
-        done = anonymize_file(config, out, policy=policy, project=project)
+        done = anonymize_file(config, out, policy=policy, project=project, like=like)
     output.anonymized(source, out, done)
     return 0
 

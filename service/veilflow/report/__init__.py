@@ -29,6 +29,7 @@ def report_document(run: Mapping[str, Any], plan: Mapping[str, Any] | None) -> d
         "balanced": counts["read"] == counts["loaded"] + counts["quarantined"] + counts["filtered"],
         "run": dict(run),
         "facts": dict((plan or {}).get("facts", {})),
+        "findings": list((plan or {}).get("findings", [])),
         "columns": [
             {**column, "key_version": run["key_versions"].get(column["key_domain"])}
             for column in sorted((plan or {}).get("columns", []), key=_undecided_first)

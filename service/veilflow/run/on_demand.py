@@ -69,30 +69,33 @@ def anonymize(data: Any, *, policy: str | Path, project: Path | None = None, lik
 
     ``data`` is a pandas DataFrame (its index is not kept), an Arrow table, or the path of a CSV, JSON Lines, JSON or
     Parquet file; ``policy`` is a policy's name in ``project`` (default: the working directory) or the path of its
-    file; ``like`` is the pipeline whose ``source`` and ``columns`` say how to read a file (see ``file_source``). An
+    file; ``like`` is the pipeline whose ``source`` and ``columns`` say how to read a file (see ``file_source``) and
+    which tags the columns have. An
     Arrow table gives an Arrow table, everything else a pandas DataFrame. Raises VeilError as a run would, and warns
     where rows were left out.
     """
     if isinstance(data, pa.Table):
-        return _anonymize_source(frame_source(data), "table", policy, project).table
+        return _anonymize_source(frame_source(data), "table", policy, project, like=like).table
     if isinstance(data, str | Path):
         config = file_source(Path(data), policy=policy, project=project, like=like)
-        done = _anonymize_source(None, config.shown, policy, project, config)
+        done = _anonymize_source(None, config.shown, policy, project, config, like=like)
         for left in done.left_out:
             warnings.warn(f"{left.rows:,} rows were left out: {left_out_words(left)}", stacklevel=2)
         table = done.table
     else:
         frame = pa.Table.from_pandas(data, preserve_index=False).replace_schema_metadata(None)
-        table = _anonymize_source(frame_source(frame), "DataFrame", policy, project).table
+        table = _anonymize_source(frame_source(frame), "DataFrame", policy, project, like=like).table
     assert table is not None
     return table.to_pandas()
 
 
-def anonymize_file(source: SourceConfig, out: Path, *, policy: str | Path, project: Path | None) -> Anonymized:
+def anonymize_file(
+    source: SourceConfig, out: Path, *, policy: str | Path, project: Path | None, like: str | None = None
+) -> Anonymized:
     """Write ``source`` treated by ``policy`` to ``out`` (CSV, JSON Lines or Parquet, by its ending)."""
     if out.exists() and source.path.exists() and out.samefile(source.path):
         raise VeilError("VEIL200", "--out names the input itself", "name another file")
-    return _anonymize_source(None, source.shown, policy, project, source, out)
+    return _anonymize_source(None, source.shown, policy, project, source, out, like=like)
 
 
 def left_out_words(left: QuarantineCount) -> str:
@@ -110,15 +113,19 @@ def file_source(
     pipeline.
     """
     plain = SourceConfig(kind=kind_of(path), path=path.resolve(), shown=str(path))
-    is_a_file = Path(policy).suffix in (".yaml", ".yml")
-    if is_a_file and not like:
+    reader = _reader(policy, project, like)
+    if reader is None:
         return plain
+    return replace(reader.source, kind=plain.kind, path=plain.path, shown=plain.shown, place=None)
+
+
+def _reader(policy: str | Path, project: Path | None, like: str | None) -> PipelineConfig | None:
+    """The pipeline that says how data under this policy is read, and which tags its columns have."""
+    if Path(policy).suffix in (".yaml", ".yml") and not like:
+        return None
     directory = project or find_project(None)
     users = [like] if like else _pipelines_with(str(policy), directory)
-    if len(users) != 1:
-        return plain
-    source = load_pipeline(directory, users[0], settings().environment).source
-    return replace(source, kind=plain.kind, path=plain.path, shown=plain.shown, place=None)
+    return load_pipeline(directory, users[0], settings().environment) if len(users) == 1 else None
 
 
 def _pipelines_with(policy: str, project: Path) -> list[str]:
@@ -138,12 +145,14 @@ def _anonymize_source(
     project: Path | None,
     config: SourceConfig | None = None,
     out: Path | None = None,
+    like: str | None = None,
 ) -> Anonymized:
     policy = load_policy(project, str(policy_name))
     config = config or SourceConfig(kind="frame", path=Path(), shown=shown)
     config = replace(config, expected=tuple(dict.fromkeys([*policy.columns, *policy.unsafe_keep])))
     source = source or open_source(config)
-    pipeline = _pipeline(config, policy, out)
+    reader = _reader(policy_name, project, like)
+    pipeline = replace(_pipeline(config, policy, out), labels=reader.labels if reader else {})
     decision = decide(pipeline, policy, None, None, source.schema(), "on-demand", publish="rename", as_of=today())
     raise_all(decision.errors)
     plan, before = decision.plan, source.files()
