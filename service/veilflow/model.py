@@ -237,6 +237,8 @@ class ColumnPlan:
     outcome: Literal["load", "drop"]
     #: By what its rule matched, in words; None where ``unlisted_columns`` decides, or nothing does.
     matched_by: str | None = None
+    #: Why it may be weaker than in the policy that this one extends.
+    unsafe_weaken: str | None = None
 
     @property
     def treatment(self) -> str:

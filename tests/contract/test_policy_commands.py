@@ -55,6 +55,14 @@ def test_a_lint_error_refuses_lint_plan_and_run(project: Project) -> None:
     assert not (project.directory / "out").exists()
 
 
+def test_a_policy_is_linted_where_the_data_is_not(project: Project) -> None:
+    """A build has no source: what needs it is not judged, and that is said."""
+    (project.directory / "data/people.csv").unlink()
+    words, document = same_twice(project, "policy", "lint")
+    assert document.status == 0 and document.json["policies"][0]["source_read"] is False and not document.json["errors"]
+    assert "LINT204" in words.out and "source was not read" in words.out
+
+
 def test_an_acknowledged_warning_is_told_as_agreed(project: Project) -> None:
     """By whom and until when; the plan counts it."""
     agreed = "acknowledge: [{finding: LINT204, column: name, reason: why, owner: DPO, expires: 2999-01-01}]\n"

@@ -394,6 +394,8 @@ def test_a_child_is_as_strict_as_the_policy_that_it_extends_unless_it_says_why_n
     (tmp_path / "policies/base.yaml").write_text(RULES, encoding="utf-8")
     decision = planned(tmp_path, f"version: 1\nextends: base\ncolumns:\n  {rule}\n")
     assert codes(decision) == problems
+    told = [column["unsafe_weaken"] for column in document(decision)["columns"] if column["unsafe_weaken"]]
+    assert told == (["agreed in May"] if "agreed in May" in rule else [])
     place = decision.plan.columns[0].rule
     assert place is not None and place.file == "policies/base.yaml"
 

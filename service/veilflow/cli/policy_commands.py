@@ -62,7 +62,9 @@ def _lint_document(linted: Sequence[Linted]) -> dict[str, Any]:
     ]
     return {
         "schema": "veilflow/policy_lint/1",
-        "policies": [{"policy": one.policy, "pipeline": one.pipeline} for one in linted],
+        "policies": [
+            {"policy": one.policy, "pipeline": one.pipeline, "source_read": one.source_read} for one in linted
+        ],
         "findings": findings,
         "counts": {
             "errors": sum(found["severity"] == "error" for found in findings),
@@ -76,8 +78,9 @@ def _lint_document(linted: Sequence[Linted]) -> dict[str, Any]:
 def _lint_lines(document: Mapping[str, Any]) -> list[str]:
     lines = []
     for one in document["policies"]:
-        used = f", used by {one['pipeline']}" if one["pipeline"] else ", used by no pipeline: its columns are not known"
-        lines.append(f"policy {one['policy']}{used}")
+        used = f"used by {one['pipeline']}" if one["pipeline"] else "used by no pipeline"
+        unread = "" if one["source_read"] else ": the source was not read, so only named columns are looked at"
+        lines.append(f"policy {one['policy']}, {used}{unread}")
         for finding in document["findings"]:
             if (finding["policy"], finding["pipeline"]) == (one["policy"], one["pipeline"]):
                 lines += _finding_lines(finding)

@@ -174,7 +174,7 @@ def _ruled(column: SourceColumn, match: Match[RuleConfig], policy: PolicyConfig,
     return ColumnPlan(
         name=column.name, type=column.type, output=output, classification=rule.classification, steps=steps,
         key_domain=_key_domain(column.name, rule, steps, policy, errors), rule=rule.place, reason=rule.reason,
-        outcome="drop" if dropped else "load", matched_by=match.words,
+        outcome="drop" if dropped else "load", matched_by=match.words, unsafe_weaken=rule.unsafe_weaken,
     )  # fmt: skip
 
 
@@ -394,6 +394,7 @@ def document(decision: Decision) -> dict[str, Any]:
                 "rule": _place(column.rule),
                 "matched_by": column.matched_by,
                 "reason": column.reason,
+                "unsafe_weaken": column.unsafe_weaken,
                 "outcome": column.outcome,
             }
             for column in plan.columns

@@ -37,6 +37,8 @@ class Linted:
     pipeline: str | None
     findings: tuple[Finding, ...]
     errors: tuple[VeilError, ...]
+    #: Whether the source's columns and first rows were looked at.
+    source_read: bool = True
 
 
 def lint_named(project: Path, environment: str, name: str | None) -> tuple[Linted, ...]:
@@ -51,10 +53,25 @@ def lint_named(project: Path, environment: str, name: str | None) -> tuple[Linte
 def lint_pipeline(project: Path, environment: str, name: str) -> Linted:
     """The findings on a pipeline's policy, held against the source's columns and its first rows."""
     loaded = load(project, environment, name)
-    schema = loaded.source.schema()
+    try:
+        schema = loaded.source.schema()
+    except VeilError:
+        return _lint_without_source(loaded)
     decision = decide_loaded(loaded, schema, typical_lengths(loaded, schema))
-    others = tuple(error for error in decision.errors if error.code != "VEIL311")
-    return Linted(loaded.policy.name, name, decision.findings, others)
+    return Linted(loaded.policy.name, name, decision.findings, _not_findings(decision))
+
+
+def _lint_without_source(loaded: Loaded) -> Linted:
+    """Where the data is not at hand, as in a build: over the columns that policy and pipeline name."""
+    pipeline, types = loaded.pipeline, loaded.pipeline.source.types
+    names = dict.fromkeys([*loaded.policy.columns, *types, *pipeline.labels])
+    schema = SourceSchema(tuple(SourceColumn(name, types.get(name, TEXT)) for name in names))
+    decision = _without_source(decide_loaded(loaded, schema))
+    return Linted(loaded.policy.name, pipeline.name, decision.findings, _not_findings(decision), source_read=False)
+
+
+def _not_findings(decision: Decision) -> tuple[VeilError, ...]:
+    return tuple(error for error in decision.errors if error.code != "VEIL311")
 
 
 def _lint_policy(project: Path, environment: str, name: str) -> tuple[Linted, ...]:
@@ -63,8 +80,7 @@ def _lint_policy(project: Path, environment: str, name: str) -> tuple[Linted, ..
     if users:
         return tuple(lint_pipeline(project, environment, user) for user in users)
     decision = alone(project, policy)
-    others = tuple(error for error in decision.errors if error.code != "VEIL311")
-    return (Linted(policy.name, None, decision.findings, others),)
+    return (Linted(policy.name, None, decision.findings, _not_findings(decision), source_read=False),)
 
 
 #: What only a source's columns and their types can tell.
@@ -82,6 +98,10 @@ def alone(project: Path, policy: PolicyConfig) -> Decision:
         pipeline, policy, None, None, schema, "review", publish="rename", as_of=today(),
         elsewhere=purposes_elsewhere(project, policy),
     )  # fmt: skip
+    return _without_source(decision)
+
+
+def _without_source(decision: Decision) -> Decision:
     return replace(
         decision,
         errors=tuple(error for error in decision.errors if error.code not in _OF_A_SOURCE),
