@@ -32,6 +32,7 @@ policy: people
 target: {kind: sqlite, path: out/people.db, mode: merge, key: [id]}
 limits: {max_quarantined: 5 %, timeout_seconds: 60}
 as_of: 2026-01-31
+quarantine: {retention_days: 30}
 """
 POLICY = """\
 version: 1
@@ -144,6 +145,8 @@ MUTATIONS = [
     ("pipeline", "max_quarantined: 5 %", "max_quarantined: some"),
     ("pipeline", "timeout_seconds: 60", "timeout_seconds: 0"),
     ("pipeline", "as_of: 2026-01-31", "as_of: today"),
+    ("pipeline", "retention_days: 30", "retention_days: 0"),
+    ("pipeline", "retention_days: 30", "recipient: me"),
     ("pipeline", "as_of: 2026-01-31", "chunk_rows: 0"),
     ("policy", "purpose: tests", "porpoise: tests"),
     ("policy", "review_date: 2027-01-31", "review_date: soon"),

@@ -60,6 +60,7 @@ def pipeline_schema() -> Schema:
         {
             "version": _VERSION, "source": _source(), "columns": _named(_column()), "filters": _list(_filter()),
             "policy": _NAMED, "expectations": _TEXT, "target": _target(), "limits": _limits(),
+            "quarantine": _quarantine(),
             "chunk_rows": {"type": "integer", "minimum": 1, "maximum": 10_000_000}, "allow_empty": _FLAG, "as_of": _DATE,
         },
         "version", "source", "policy", "target",
@@ -107,6 +108,12 @@ def _target() -> Schema:
         {"kind": {"const": "postgresql"}, "connection": _TEXT, **shared}, "kind", "connection", **merges
     )
     return {"anyOf": [files, database]}
+
+
+def _quarantine() -> Schema:
+    recipient = {"type": "string", "pattern": "^age1[02-9ac-hj-np-z]{58}$"}
+    days = {"type": "integer", "minimum": 1, "maximum": 36_500}
+    return _mapping({"recipient": recipient, "retention_days": days})
 
 
 def _limits() -> Schema:
