@@ -195,6 +195,7 @@ def test_the_sample_files_pass_and_name_their_schema() -> None:
         ("pipeline", "pipelines/people.yaml"),
         ("policy", "policies/people.yaml"),
         ("names", "secrets/names.yaml"),
+        ("environment", "environments/prod.yaml"),
     ):
         path = ROOT / shown
         assert not refused_by_schema(name, path), shown
