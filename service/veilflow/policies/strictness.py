@@ -94,6 +94,7 @@ PARAMETERS: dict[str, dict[str, Judge]] = {
     "redact": {"with": _whatever, "by": _whatever},
     "redact_text": {"find": _all_of, "with": _whatever},
     "token": {"form": _whatever, "bits": _whatever},
+    "surrogate": {"form": _whatever},
 }
 
 
