@@ -33,6 +33,7 @@ target: {kind: sqlite, path: out/people.db, mode: merge, key: [id]}
 limits: {max_quarantined: 5 %, timeout_seconds: 60}
 as_of: 2026-01-31
 quarantine: {retention_days: 30}
+on_overlap: wait
 """
 POLICY = """\
 version: 1
@@ -147,6 +148,7 @@ MUTATIONS = [
     ("pipeline", "as_of: 2026-01-31", "as_of: today"),
     ("pipeline", "retention_days: 30", "retention_days: 0"),
     ("pipeline", "retention_days: 30", "recipient: me"),
+    ("pipeline", "on_overlap: wait", "on_overlap: hope"),
     ("pipeline", "as_of: 2026-01-31", "chunk_rows: 0"),
     ("policy", "purpose: tests", "porpoise: tests"),
     ("policy", "review_date: 2027-01-31", "review_date: soon"),

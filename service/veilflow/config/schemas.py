@@ -62,6 +62,7 @@ def pipeline_schema() -> Schema:
             "policy": _NAMED, "expectations": _TEXT, "target": _target(), "limits": _limits(),
             "quarantine": _quarantine(),
             "chunk_rows": {"type": "integer", "minimum": 1, "maximum": 10_000_000}, "allow_empty": _FLAG, "as_of": _DATE,
+            "on_overlap": _choice("refuse", "wait"),
         },
         "version", "source", "policy", "target",
     )  # fmt: skip

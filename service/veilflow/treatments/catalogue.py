@@ -29,6 +29,7 @@ EXAMPLES: dict[str, Mapping[str, Any]] = {
     "pseudonym": {"low": 1, "high": 9_999_999},
     "shift_date": {"subject": "patient_id", "max_days": 182},
     "noise": {"distribution": "laplace", "scale": 10},
+    "fake": {"kind": "name"},
     "hierarchy": {"table": {"file": "data/groups.csv"}, "level": "group"},
     "when": {"column": "country", "in": ["DE", "FR"], "then": "token", "otherwise": "redact"},
     "structured": {"paths": {"$.name": "token", "$.tags[*]": "drop"}},
@@ -72,7 +73,8 @@ def _with_content(raw: Any) -> Any:
 
 
 def _example(name: str) -> str:
-    raw = EXAMPLES.get(name, {})
+    needed = [parameter_name(field.name) for field in fields(TREATMENTS[name].parameters) if _required(field)]
+    raw = EXAMPLES.get(name, dict.fromkeys(needed, "…"))
     treatment = name if not raw else f"{{{name}: {_yaml(raw)}}}"
     reason = ", reason: reports need it" if name == "keep" else ""
     return f"column: {{class: sensitive, treatment: {treatment}{reason}}}"
