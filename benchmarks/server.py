@@ -19,6 +19,8 @@ class Postgresql:
 
     port: int
     password: str
+    directory: Path
+    control: tuple[str, ...]
 
     @property
     def bare_url(self) -> str:
@@ -31,6 +33,18 @@ class Postgresql:
     def psql(self, command: str) -> None:
         """Run one command."""
         subprocess.run(["psql", "-q", self.url, "-c", command], check=True, capture_output=True)
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        options = f"-p {self.port} -h 127.0.0.1 -k {self.directory}"
+        self._control("-o", options, "-l", str(self.directory / "log"), "start", check=True)
+
+    def stop_at_once(self) -> None:
+        """Stop it as a crash would."""
+        self._control("-m", "immediate", "stop", check=False)
+
+    def _control(self, *arguments: str, check: bool) -> None:
+        subprocess.run([*self.control, "-w", *arguments], check=check, capture_output=True, cwd=self.directory)
 
 
 @contextmanager
@@ -68,16 +82,11 @@ def running() -> Iterator[Postgresql]:
     control = [*user, str(binaries / "pg_ctl"), "-D", data]
     try:
         subprocess.run([*user, *initdb], check=True, capture_output=True, cwd=directory)
-        options = f"-p {port} -h 127.0.0.1 -k {directory}"
-        subprocess.run(
-            [*control, "-o", options, "-w", "-l", str(directory / "log"), "start"],
-            check=True,
-            capture_output=True,
-            cwd=directory,
-        )
+        server = Postgresql(port, "loopback-only", directory, tuple(control))
+        server.start()
         try:
-            yield Postgresql(port, "loopback-only")
+            yield server
         finally:
-            subprocess.run([*control, "-m", "immediate", "-w", "stop"], check=False, capture_output=True, cwd=directory)
+            server.stop_at_once()
     finally:
         shutil.rmtree(directory, ignore_errors=True)

@@ -128,7 +128,7 @@ class State:
                 (
                     result["run_id"], result["pipeline"], result["status"], result["started"], source,
                     json.dumps(redact_document(result)), None if plan is None else json.dumps(redact_document(plan)),
-                    None if beginning is None else json.dumps(beginning),
+                    None if beginning is None else json.dumps(redact_document(beginning)),
                 ),
             )  # fmt: skip
 

@@ -1,0 +1,63 @@
+"""The project that the trials run: a file of people, and an old table that shares some of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+ROWS = 6_000
+OLD_ROWS = 700
+CHUNK_ROWS = 300
+
+_PIPELINE = """\
+version: 1
+source: {{kind: csv, path: {path}}}
+columns:
+  age: {{type: integer}}
+policy: people
+target: {{{target}, mode: {mode}{more}}}
+chunk_rows: {chunk_rows}
+"""
+_POLICY = """\
+version: 1
+purpose: faults
+columns:
+  id: {class: direct_identifier, treatment: token, key_domain: person}
+  name: {class: direct_identifier, treatment: {mask: {keep_first: 1}}}
+  age: {class: quasi_identifier, treatment: keep, reason: what the reader sums}
+  city: {class: quasi_identifier, treatment: keep, reason: what the reader sums}
+"""
+
+
+def people(count: int, first: int, city: str) -> str:
+    """A file of so many people; the numbers go on from ``first``."""
+    rows = (f"{n},Name {n},{n % 97},{city}{n % 7}\n" for n in range(first, first + count))
+    return "id,name,age,city\n" + "".join(rows)
+
+
+def write_project(directory: Path, login: str = "") -> None:
+    """All but the pipelines; half of the old people are among the new ones."""
+    from veilflow.keys import KeyRing
+
+    for folder in ("pipelines", "policies", "secrets", "data", "out"):
+        (directory / folder).mkdir(parents=True, exist_ok=True)
+    (directory / "policies/people.yaml").write_text(_POLICY)
+    names = {
+        "version": 1, "stores": {"files": {"kind": "file"}},
+        "secrets": {"keyring": {"store": "files", "path": "keyring"}}, "keyring": "keyring",
+    }  # fmt: skip
+    (directory / "secrets/names.yaml").write_text(json.dumps(names))
+    (directory / "data/new.csv").write_text(people(ROWS, 0, "Newtown"))
+    (directory / "data/old.csv").write_text(people(OLD_ROWS, ROWS - OLD_ROWS // 2, "Old"))
+    for name, value in (("keyring", KeyRing.generate("2026-01-01T00:00:00Z")), ("login", login)):
+        (directory / name).write_text(value)
+        (directory / name).chmod(0o600)
+
+
+def write_pipeline(directory: Path, target: str, mode: str, name: str = "new") -> None:
+    """``pipelines/<name>.yaml`` that loads ``data/<name>.csv``."""
+    text = _PIPELINE.format(
+        path=f"data/{name}.csv", target=target, mode=mode, more=", key: [id]" if mode == "merge" else "",
+        chunk_rows=CHUNK_ROWS,
+    )  # fmt: skip
+    (directory / f"pipelines/{name}.yaml").write_text(text)
