@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 #: ``.name``, ``['any name']`` or ``["any name"]``, ``[*]``.
 _SEGMENT = re.compile(r"""\.([^\s.\[\]'"*$]+)|\['([^']+)'\]|\["([^"]+)"\]|(\[\*\])""")
@@ -29,16 +30,23 @@ def parse_path(path: Any) -> tuple[Any, ...]:
     return tuple(segments)
 
 
-@dataclass(slots=True)
-class Leaf:
-    """A value under a rule, and where it stands: ``holder[key]``. ``kind`` is None for what no rule covers."""
+class Leaf(NamedTuple):
+    """A value under a rule, and where it stands: ``holder[key]`` in the document of a row."""
 
     holder: Any
     key: Any
-    value: Any = field(repr=False)
+    value: Any
     row: int
-    path: str
-    kind: str | None
+
+
+@dataclass(slots=True)
+class Found:
+    """The leaves under each rule by the kind of their value, and the rows that hold something no rule covers, by the
+    path above it."""
+
+    drop_unlisted: bool
+    leaves: dict[tuple[str, str], list[Leaf]] = field(default_factory=lambda: defaultdict(list), repr=False)
+    uncovered: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 
 
 @dataclass(slots=True)
@@ -62,56 +70,53 @@ class Tree:
             raise ValueError(f"two rules cover {path}")
         self.rule, self.drop = path, drop
 
-    def walk(self, root: list[Any], row: int, drop_unlisted: bool) -> Iterator[Leaf]:
-        """The leaves under the rules, and what no rule covers. ``root`` holds the document; dropped paths leave it."""
-        yield from self._visit(root, 0, row, drop_unlisted)
-
-    def _visit(self, holder: Any, key: Any, row: int, drop_unlisted: bool) -> Iterator[Leaf]:
+    def walk(self, holder: Any, key: Any, row: int, found: Found) -> None:
+        """Note the leaves under ``holder[key]`` and what no rule covers; dropped paths leave the document."""
         value = holder[key]
+        if value is None:
+            return
         if self.rule is not None:
-            if value is not None:
-                yield Leaf(holder, key, value, row, self.rule, _kind(value))
+            found.leaves[self.rule, _kind(value)].append(Leaf(holder, key, value, row))
         elif isinstance(value, dict):
-            yield from self._entries(value, list(value), row, drop_unlisted)
+            self._entries(value, list(value), row, found)
         elif isinstance(value, list) and _ITEMS in self.below:
-            yield from self._entries(value, list(range(len(value)))[::-1], row, drop_unlisted)
-        elif value is not None:
-            yield from self._uncovered(holder, key, row, drop_unlisted)
+            # From the end, so that what is dropped moves nothing that is still to be visited.
+            self._entries(value, range(len(value) - 1, -1, -1), row, found)
+        else:
+            self._uncovered(holder, key, row, found)
 
-    def _entries(self, holder: Any, keys: list[Any], row: int, drop_unlisted: bool) -> Iterator[Leaf]:
+    def _entries(self, holder: Any, keys: Iterable[Any], row: int, found: Found) -> None:
+        of_items = self.below.get(_ITEMS) if isinstance(holder, list) else None
         for key in keys:
-            below = self.below.get(_ITEMS if isinstance(holder, list) else key)
+            below = of_items or self.below.get(key)
             if below is None:
-                yield from self._uncovered(holder, key, row, drop_unlisted)
+                self._uncovered(holder, key, row, found)
             elif below.drop:
                 del holder[key]
             else:
-                yield from below._visit(holder, key, row, drop_unlisted)
+                below.walk(holder, key, row, found)
 
-    def _uncovered(self, holder: Any, key: Any, row: int, drop_unlisted: bool) -> Iterator[Leaf]:
-        if not drop_unlisted:
-            yield Leaf(holder, key, None, row, self.path, None)
+    def _uncovered(self, holder: Any, key: Any, row: int, found: Found) -> None:
+        if not found.drop_unlisted:
+            found.uncovered[self.path].append(row)
         elif isinstance(holder, dict):
             del holder[key]
         else:
             holder[key] = None
 
 
+_KINDS = {bool: "boolean", int: "integer", float: "float", str: "text"}
+
+
 def _kind(value: Any) -> str:
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int):
-        return "integer"
-    return "float" if isinstance(value, float) else "text" if isinstance(value, str) else "json"
+    return _KINDS.get(type(value), "json")
 
 
 def parse_json(text: str) -> list[Any] | None:
     """The document inside a list, or None for what is not JSON or could not be written back as it was: a repeated
     key, a number beyond double precision or 64 bits, half a surrogate pair, NaN, too deep."""
     try:
-        root = json.loads(
-            text, object_pairs_hook=_object, parse_float=_float, parse_int=_integer, parse_constant=_refuse
-        )
+        root = _DECODER.decode(text)
         if "\\ud" in text or "\\uD" in text:
             dump(root).encode()
     except (ValueError, RecursionError):
@@ -146,4 +151,9 @@ def _refuse(_constant: str) -> Any:
 
 def dump(value: Any) -> str:
     """JSON without blanks; dates as ISO text."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    return _ENCODER.encode(value)
+
+
+# Made once: `loads` and `dumps` make one a call where they are given anything.
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_int=_integer, parse_constant=_refuse)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)

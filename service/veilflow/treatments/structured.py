@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -12,7 +11,7 @@ import pyarrow as pa
 
 from veilflow.treatments import nested
 from veilflow.treatments.interface import Context, Make, Traits, Treatment, Unfit, one_of, text_type
-from veilflow.treatments.json_tree import Leaf, Tree, dump, parse_json, parse_path
+from veilflow.treatments.json_tree import Found, Leaf, Tree, dump, parse_json, parse_path
 from veilflow.treatments.nested import Steps
 
 OnBad = Literal["refuse", "quarantine"]
@@ -73,22 +72,16 @@ class _Documents:
 
     def __init__(self, values: pa.Array, parameters: Structured) -> None:
         self.roots: list[list[Any] | None] = []
-        self.leaves: dict[tuple[str, str], list[Leaf]] = defaultdict(list)
         self.broken: list[int] = []
-        self.uncovered: dict[str, list[int]] = defaultdict(list)
-        drop_unlisted = parameters.unlisted == "drop"
+        found = Found(parameters.unlisted == "drop")
+        self.leaves, self.uncovered = found.leaves, found.uncovered
         for row, text in enumerate(values.cast(pa.string()).to_pylist()):
             root = None if text is None else parse_json(text)
-            if text is not None and root is None:
-                self.broken.append(row)
             self.roots.append(root)
-            if root is None:
-                continue
-            for leaf in parameters.tree.walk(root, row, drop_unlisted):
-                if leaf.kind is None:
-                    self.uncovered[leaf.path].append(row)
-                else:
-                    self.leaves[leaf.path, leaf.kind].append(leaf)
+            if root is not None:
+                parameters.tree.walk(root, 0, row, found)
+            elif text is not None:
+                self.broken.append(row)
 
 
 def _column(leaves: list[Leaf], kind: str) -> pa.Array:
