@@ -68,7 +68,8 @@ class SourceSchema:
 @dataclass(frozen=True, slots=True)
 class SourceConfig:
     """A pipeline's ``source:``. ``path`` is absolute, ``shown`` is as written; ``types`` are the declared
-    column types. ``null_values`` are the unquoted CSV fields that mean null."""
+    column types. ``null_values`` are the unquoted CSV fields that mean null. A database has a ``table`` or a ``query``,
+    and a server a ``connection`` of ``secrets/names.yaml`` in the place of the path."""
 
     kind: str
     path: Path
@@ -83,6 +84,10 @@ class SourceConfig:
     #: For kinds without a header (JSON): the columns that policy and pipeline name.
     expected: tuple[str, ...] = ()
     place: Place | None = None
+    table: str | None = None
+    query: str | None = None
+    order_by: tuple[str, ...] = ()
+    connection: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,102 +4,24 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from stores import ROWS, SCHEMA, Store, receipt
 
 from veilflow.errors import VeilError
-from veilflow.model import Mode, Receipt, Secret, Target
+from veilflow.model import Mode, Target
 from veilflow.targets import open_target
 
-SCHEMA = pa.schema([("select", pa.string()), ('a "b"', pa.decimal128(18, 2)), ("day", pa.date32()), ("n", pa.int64())])
-ROWS = pa.table(
-    [["", None, "王\n,"], [Decimal("99999999999999.99"), None, Decimal("0.10")], [date(1908, 12, 9), None, date(2024, 2, 29)], [1, None, -(2**62)]],
-    schema=SCHEMA,
-)  # fmt: skip
 STORED = {
     ("", "99999999999999.99", "1908-12-09", 1),
     (None, None, None, None),
     ("王\n,", "0.10", "2024-02-29", -(2**62)),
 }
-
-
-def receipt(number: int, rows: int = 3) -> Receipt:
-    return Receipt(number, rows, rows, 0, 0, "d", {}, {}, {})
-
-
-@dataclass(frozen=True)
-class Store:
-    """A place of one kind that a test has for itself; ``sql`` runs a statement there as somebody else would."""
-
-    kind: str
-    path: Path | None = None
-    url: str | None = None
-
-    def target(self, table: str = "order", mode: Mode = "replace", schema: pa.Schema = SCHEMA, **more: Any) -> Target:
-        url = None if self.url is None else (lambda: Secret(self.url or ""))
-        return open_target(kind=self.kind, table=table, mode=mode, schema=schema, path=self.path, url=url, **more)
-
-    def run(
-        self, run_id: str, rows: pa.Table = ROWS, versions: dict[str, int] | None = None, **more: Any
-    ) -> tuple[str, int]:
-        """Load ``rows`` and publish them; how it was said to be done, and how many rows were published."""
-        target = self.target(schema=rows.schema, **more)
-        try:
-            how = target.inspect()
-            target.open(run_id)
-            with target.writer() as writer:
-                writer.load(rows, receipt(0, rows.num_rows))
-            return how, target.publish(versions or {})
-        finally:
-            target.close()
-
-    def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        """The rows of a statement, in which names stand in double quotes; decimals, dates and moments as text."""
-        with closing(self._connect()) as connection:
-            cursor = connection.cursor()
-            cursor.execute(statement)
-            rows = cursor.fetchall() if cursor.description else []
-            return [tuple(_plain(value) for value in row) for row in rows]
-
-    def _connect(self) -> Any:
-        if self.kind == "sqlite":
-            return sqlite3.connect(self.path or "", isolation_level=None)
-        if self.kind == "duckdb":
-            import duckdb
-
-            return duckdb.connect(str(self.path))
-        if self.kind == "postgresql":
-            import psycopg
-
-            return psycopg.connect(self.url or "", autocommit=True)
-        import pymysql
-        from sqlalchemy.engine import make_url
-
-        url = make_url(self.url or "")
-        return pymysql.connect(
-            host=url.host, port=url.port or 0, user=url.username, password=str(url.password), database=url.database,
-            autocommit=True, init_command="set sql_mode = 'ANSI_QUOTES,STRICT_ALL_TABLES', time_zone = '+00:00'",
-        )  # fmt: skip
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return (value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value).isoformat(
-            timespec="microseconds"
-        )
-    if isinstance(value, bool):
-        return int(value)
-    return str(value) if isinstance(value, Decimal | date | uuid.UUID) else value
 
 
 DATABASES = [
@@ -108,30 +30,6 @@ DATABASES = [
     pytest.param("postgresql", marks=pytest.mark.live),
     pytest.param("mariadb", marks=pytest.mark.live),
 ]
-
-
-@pytest.fixture
-def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], Store]]:
-    """Makes a store of a kind; a server's is a database of its own, dropped at the end."""
-    made: list[tuple[Store, str]] = []
-
-    def make(kind: str) -> Store:
-        if kind == "memory":
-            return Store(kind)
-        if kind not in ("postgresql", "mariadb"):
-            return Store(kind, tmp_path / f"out.{kind}")
-        server: Any = request.getfixturevalue(kind)
-        name = f"test_{uuid.uuid4().hex}"
-        first = Store(kind, url=server.full_url)
-        first.sql(f"create database {name}" + (" character set utf8mb4" if kind == "mariadb" else ""))
-        made.append((first, name))
-        return Store(kind, url=server.full_url.replace(f"/{server.database}", f"/{name}"))
-
-    yield make
-    for first, name in made:
-        first.sql(f"drop database {name}")
-        if first.kind == "mariadb":  # its staging is one for the whole server
-            first.sql("drop database if exists veilflow_staging")
 
 
 @pytest.fixture(params=[*DATABASES, "csv", "jsonl", "parquet", "memory"])

@@ -139,7 +139,7 @@ def _policy_of(
 ) -> tuple[PolicyConfig, Mapping[str, Any], list[str] | None]:
     """The policy, the pipeline's labels, and the source's columns where a pipeline was meant."""
     from veilflow.config import load_policy, pipeline_names
-    from veilflow.run.prepare import load
+    from veilflow.run.prepare import look
 
     if policy is not None and pipeline is None:
         by_path = Path(policy).suffix in (".yaml", ".yml")
@@ -150,9 +150,9 @@ def _policy_of(
             "VEIL200", "neither --policy nor --pipeline is given, and the project has not exactly one pipeline",
             "name one of: " + (", ".join(names) or "none"),
         )  # fmt: skip
-    loaded = load(common.directory, common.environment, pipeline or names[0])
+    loaded, schema = look(common.directory, common.environment, pipeline or names[0])
     rules = loaded.policy if policy is None else load_policy(common.directory, policy)
-    return rules, loaded.pipeline.labels, [column.name for column in loaded.source.schema().columns]
+    return rules, loaded.pipeline.labels, [column.name for column in schema.columns]
 
 
 def _explain_lines(document: Mapping[str, Any], known: Sequence[str]) -> list[str]:
@@ -191,12 +191,12 @@ def coverage(pipeline: str, *, common: Common = HERE) -> int:
     """
     from veilflow.cli.commands import worst_status
     from veilflow.plan.review import coverage_document
-    from veilflow.run.prepare import decide_loaded, load
+    from veilflow.run.prepare import decide_loaded, look
     from veilflow.run.result import error_document
 
     output = Output(common.json, common.quiet)
-    loaded = load(common.directory, common.environment, pipeline)
-    decision = decide_loaded(loaded, loaded.source.schema())
+    loaded, schema = look(common.directory, common.environment, pipeline)
+    decision = decide_loaded(loaded, schema)
     errors = [error_document(error) for error in decision.errors]
     document = {**coverage_document(decision), "errors": errors}
     if common.json:

@@ -28,6 +28,7 @@ from veilflow.model import CLASSIFICATIONS, ColumnType, FilterPlan, Limit, Sourc
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 SOURCE_KINDS = ("csv", "jsonl", "json", "parquet")
+DATABASES = ("sqlite", "duckdb", "postgresql", "mariadb")
 _SOURCE_ENDINGS = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -144,9 +145,14 @@ def _date(found: Mapping, key: str) -> date | None:
 def _source(found: Mapping | None, project: Path, types: dict[str, ColumnType], shown: str) -> SourceConfig:
     if found is None:
         return SourceConfig("csv", project, "")
+    kind_node = found.node("kind")
+    if kind_node is not None and kind_node.value in DATABASES:
+        return _database_source(found, project, types)
     path = found.text("path", "", required=True)
     ending = Path(path.removesuffix(".gz")).suffix.lower()
-    kind = found.choice("kind", SOURCE_KINDS, _SOURCE_ENDINGS.get(ending), required=ending not in _SOURCE_ENDINGS)
+    kind = found.choice(
+        "kind", SOURCE_KINDS + DATABASES, _SOURCE_ENDINGS.get(ending), required=ending not in _SOURCE_ENDINGS
+    )
     null_values = found.take("null_values", list, "a list of texts", [""])
     if not all(isinstance(value, str) for value in null_values):
         found.wrong(
@@ -167,6 +173,27 @@ def _source(found: Mapping | None, project: Path, types: dict[str, ColumnType], 
         null_values=tuple(null_values), on_bad_row=found.choice("on_bad_row", ("refuse", "quarantine"), "refuse"),
         delimiter=delimiter, quote=quote, encoding=found.text("encoding", "utf-8"), types=types,
         place=found.place,
+    )  # fmt: skip
+    found.end()
+    return config
+
+
+def _database_source(found: Mapping, project: Path, types: dict[str, ColumnType]) -> SourceConfig:
+    """A table or a query, of a file or by a connection."""
+    kind = found.choice("kind", DATABASES, required=True) or "sqlite"
+    path = found.text("path", "", required=True) if kind not in SERVERS else ""
+    connection = found.text("connection", required=True) if kind in SERVERS else None
+    table, query = found.text("table"), found.text("query")
+    if (table is None) == (query is None):
+        found.wrong(Node(None, found.place), "needs `table` or `query`, and not both", "table")
+    order_by = found.take("order_by", list, "a list of columns", [])
+    if not all(isinstance(name, str) for name in order_by):
+        found.wrong(found.node("order_by") or Node(None, found.place), "must be a list of columns", "order_by")
+        order_by = []
+    config = SourceConfig(
+        kind=kind, path=project / path, shown=path or connection or "", types=types, place=found.place, table=table,
+        on_bad_row=found.choice("on_bad_row", ("refuse", "quarantine"), "refuse"), query=query,
+        order_by=tuple(order_by), connection=connection,
     )  # fmt: skip
     found.end()
     return config

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from veilflow.config.files import LONGEST_SECONDS, OPERATORS, SERVERS, SOURCE_KINDS, TARGET_KINDS, TYPES
+from veilflow.config.files import DATABASES, LONGEST_SECONDS, OPERATORS, SERVERS, SOURCE_KINDS, TARGET_KINDS, TYPES
 from veilflow.config.policies import FACTS, UNLISTED
 from veilflow.model import CLASSIFICATIONS
 
@@ -69,6 +69,17 @@ def pipeline_schema() -> Schema:
 
 
 def _source() -> Schema:
+    return {"anyOf": [_file_source(), *(_database_source(kind) for kind in DATABASES)]}
+
+
+def _database_source(kind: str) -> Schema:
+    where = "connection" if kind in SERVERS else "path"
+    keys = {"kind": {"const": kind}, where: _NAMED, "table": _TEXT, "query": _TEXT, "order_by": _list(_TEXT),
+            "on_bad_row": _choice("refuse", "quarantine")}  # fmt: skip
+    return _mapping(keys, "kind", where, oneOf=[{"required": ["table"]}, {"required": ["query"]}])
+
+
+def _file_source() -> Schema:
     return _mapping(
         {
             "kind": _choice(*SOURCE_KINDS), "path": _NAMED, "on_bad_row": _choice("refuse", "quarantine"), "trim": _FLAG,
@@ -105,9 +116,7 @@ def _target() -> Schema:
         "else": {"properties": {"key": {"maxItems": 0}, "delete": {"const": False}}},
     }
     files = _mapping({"kind": _choice(*on_disk), "path": _TEXT, **shared}, "kind", "path", **merges)
-    database = _mapping(
-        {"kind": {"const": "postgresql"}, "connection": _TEXT, **shared}, "kind", "connection", **merges
-    )
+    database = _mapping({"kind": _choice(*SERVERS), "connection": _TEXT, **shared}, "kind", "connection", **merges)
     return {"anyOf": [files, database]}
 
 

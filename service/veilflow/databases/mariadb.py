@@ -23,8 +23,12 @@ _REFUSED = (1048, 1062, 1264, 1265, 1292, 1364, 1366, 1406, 1411, 1451, 1452, 15
 _TOO_WIDE = (1117, 1118)
 
 
-def connect(url: Secret, cursor: type[Any] | None = None) -> Connection:
-    """A connection in autocommit, in strict mode and UTC. It never sends a file, whatever the server asks for."""
+def connect(url: Secret, cursor: type[Any] | None = None, as_text: bool = False) -> Connection:
+    """A connection in autocommit, in strict mode and UTC. It never sends a file, whatever the server asks for.
+
+    ``as_text`` leaves values as the text that the server sends.
+    """
+    more: dict[str, Any] = {"conv": {}} if as_text else {}
     found = parse(url, _ALLOWED_PARAMETERS)
     parts, given = found.parts, found.parameters
     tls: dict[str, Any] = {name: given[name] for name in ("ssl_ca", "ssl_cert", "ssl_key") if name in given}
@@ -38,7 +42,7 @@ def connect(url: Secret, cursor: type[Any] | None = None) -> Connection:
             password=unquote(parts.password or ""), database=unquote(parts.path.lstrip("/")), charset="utf8mb4",
             connect_timeout=int(given.get("connect_timeout", "10")), autocommit=True, local_infile=False,
             sql_mode=_MODE, init_command="set time_zone = '+00:00'", cursorclass=cursor or Cursor,
-            **tls,
+            **tls, **more,
         )  # fmt: skip
     except (pymysql.Error, OSError, ValueError, UnicodeError) as error:
         raise mapped(error) from None

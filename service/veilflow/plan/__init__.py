@@ -100,8 +100,9 @@ def decide(
         )
     keyring = names.keyring if names else None
     target = pipeline.target
-    if target.connection is not None and (names is None or target.connection not in names.connections):
-        errors.append(_unknown_connection(target.connection, names, target.place))
+    for end in (pipeline.source, target):
+        if end.connection is not None and (names is None or end.connection not in names.connections):
+            errors.append(_unknown_connection(end.connection, names, end.place))
     errors += _merge_key(target, columns)
     meaning = meaning_of(pipeline, policy, columns, checks, filters) | dated(columns, as_of)
     plan = Plan(
@@ -333,9 +334,9 @@ def secrets_needed(pipeline: PipelineConfig, names: NamesConfig | None) -> tuple
     """The names of the secrets that a run opens."""
     if names is None:
         return ()
-    connection = names.connections.get(pipeline.target.connection or "")
-    wanted = [names.keyring, connection.credential if connection else None]
-    return tuple(name for name in wanted if name is not None)
+    connections = (names.connections.get(end.connection or "") for end in (pipeline.target, pipeline.source))
+    wanted = [names.keyring, *(connection.credential for connection in connections if connection)]
+    return tuple(dict.fromkeys(name for name in wanted if name is not None))
 
 
 def _merge_key(target: TargetConfig, columns: tuple[ColumnPlan, ...]) -> list[VeilError]:

@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 
 from veilflow.config import NamesConfig, PipelineConfig, PolicyConfig
-from veilflow.model import CheckPlan, ColumnPlan, FilterPlan, TargetConfig
+from veilflow.model import CheckPlan, ColumnPlan, FilterPlan, SourceConfig, TargetConfig
 from veilflow.plan.matching import plain_parameters
 from veilflow.treatments import TREATMENTS, every_step
 
@@ -43,6 +43,11 @@ def policy_meaning(policy: PolicyConfig) -> dict[str, Any]:
     }
 
 
+def _read_from(source: SourceConfig) -> list[Any]:
+    """What a database source reads; nothing for files."""
+    return [source.connection, source.table, source.query, source.order_by] if source.table or source.query else []
+
+
 def meaning_of(
     pipeline: PipelineConfig, policy: PolicyConfig, columns: tuple[ColumnPlan, ...],
     checks: tuple[CheckPlan, ...], filters: tuple[FilterPlan, ...],
@@ -50,7 +55,7 @@ def meaning_of(
     """What the plan hash covers: everything that changes a run's outcome, and no place, comment or key version."""
     source, target = pipeline.source, pipeline.target
     return {
-        "source": [source.kind, source.shown, source.trim, source.null_values, source.on_bad_row, source.delimiter, source.quote, source.encoding],
+        "source": [source.kind, source.shown, source.trim, source.null_values, source.on_bad_row, source.delimiter, source.quote, source.encoding, *_read_from(source)],
         "columns": [[*_column_meaning(column), column.key_domain, column.outcome] for column in columns],
         "policy": policy_meaning(policy),
         "checks": [_check_meaning(check) for check in checks],

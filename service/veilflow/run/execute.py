@@ -225,7 +225,8 @@ class _Run:
     def _load(self) -> Loaded:
         request = self.request
         loaded = self._timed(
-            "plan", lambda: load(request.project, request.environment, request.pipeline, request.parameters)
+            "plan",
+            lambda: load(request.project, request.environment, request.pipeline, self.session, request.parameters),
         )
         self.deadline = None if (limit := loaded.pipeline.timeout_seconds) is None else self.began + limit
         if self.replay is not None:
@@ -449,8 +450,11 @@ def _discard(target: Target) -> None:
         return
 
 
-def discovery_key(loaded: Loaded, files: tuple[FileIdentity, ...]) -> str:
-    """A hash of all that decides a source's schema: its configuration, its files' sizes and times, this version."""
+def discovery_key(loaded: Loaded, files: tuple[FileIdentity, ...]) -> str | None:
+    """A hash of all that decides a source's schema: its configuration, its files' sizes and times, this version. None
+    for a database, whose columns nothing but itself can tell: one that was cached would hide a new column."""
+    if not files:
+        return None
     source = replace(loaded.pipeline.source, place=None)
     named = [*loaded.policy.columns, *loaded.policy.unsafe_keep, *loaded.pipeline.labels]
     parts = [__version__, repr(source), repr(named), source_fingerprint(files)]

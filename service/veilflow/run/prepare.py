@@ -23,12 +23,12 @@ from veilflow.config import (
 )
 from veilflow.errors import VeilError, raise_all
 from veilflow.keys import KeyRing, age_identity, digest
-from veilflow.model import DerivedKey, Plan, Source, SourceConfig, SourceSchema, Surrogates, Target
+from veilflow.model import DerivedKey, Plan, Secret, Source, SourceConfig, SourceSchema, Surrogates, Target
 from veilflow.plan import Decision, decide
 from veilflow.redaction import remember_bytes
 from veilflow.run.chunk import Work
 from veilflow.run.keyring import open_ring
-from veilflow.run.secrets import check_kinds, connection_url, short_lived
+from veilflow.run.secrets import check_kinds, connection_url, known_connection, short_lived
 from veilflow.run.surrogates import SurrogateFiles, SurrogateMemory
 from veilflow.secret_stores.session import Session
 from veilflow.sources import open_source
@@ -84,12 +84,22 @@ class Opened:
     column_key_versions: Mapping[str, int]
 
 
-def load(project: Path, environment: str, name: str, parameters: Mapping[str, Any] | None = None) -> Loaded:
-    """Read the pipeline's four files; their errors are raised together. ``parameters`` are the suite's."""
+def load(
+    project: Path, environment: str, name: str, session: Session, parameters: Mapping[str, Any] | None = None
+) -> Loaded:
+    """Read the pipeline's four files; their errors are raised together. ``parameters`` are the suite's; ``session``
+    opens the login of a source that is a server, when it is asked for rows or columns."""
     pipeline, policy, suite, names = _load(project, environment, name, parameters)
-    source = open_source(_with_expected(pipeline, policy))
+    source = open_source(_with_expected(pipeline, policy), _url(session, names, pipeline.source.connection))
     elsewhere = purposes_elsewhere(project, policy)
     return Loaded(project, environment, pipeline, policy, suite, names, source, elsewhere)
+
+
+def look(project: Path, environment: str, name: str) -> tuple[Loaded, SourceSchema]:
+    """``load`` and look at the source's columns, for who wants to know what a policy does with them."""
+    with Session(project) as session:
+        loaded = load(project, environment, name, session)
+        return loaded, loaded.source.schema()
 
 
 def resolve(loaded: Loaded, schema: SourceSchema, session: Session) -> Prepared:
@@ -119,8 +129,8 @@ def decide_loaded(loaded: Loaded, schema: SourceSchema, lengths: Mapping[str, in
 
 def prepare(project: Path, environment: str, name: str, parameters: Mapping[str, Any] | None = None) -> Prepared:
     """``load``, look at the source's header, ``resolve``: the plan, for who wants to see it."""
-    loaded = load(project, environment, name, parameters)
     with Session(project) as session:
+        loaded = load(project, environment, name, session, parameters)
         return resolve(loaded, loaded.source.schema(), session)
 
 
@@ -231,6 +241,11 @@ def _with_expected(pipeline: PipelineConfig, policy: PolicyConfig) -> SourceConf
     return replace(pipeline.source, expected=tuple(dict.fromkeys(named)))
 
 
+def _url(session: Session, names: NamesConfig, connection: str | None) -> Callable[[], Secret] | None:
+    """What gives a connection's address with its current login."""
+    return None if connection is None else lambda: connection_url(session, names, known_connection(names, connection))
+
+
 def target_of(
     project: Path, pipeline: PipelineConfig, names: NamesConfig, schema: pa.Schema, session: Session
 ) -> Target:
@@ -245,6 +260,6 @@ def target_of(
         delete=config.delete,
         schema=schema,
         path=config.path,
-        url=None if connection is None else lambda: connection_url(session, names, connection),
+        url=_url(session, names, connection),
         lock_directory=project / ".veil" / "locks",
     )

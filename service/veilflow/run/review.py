@@ -24,6 +24,7 @@ from veilflow.model import TEXT, SourceColumn, SourceConfig, SourceSchema, Targe
 from veilflow.plan import Decision, decide
 from veilflow.policies.lint import Finding
 from veilflow.run.prepare import Loaded, decide_loaded, load
+from veilflow.secret_stores.session import Session
 from veilflow.state import today
 
 _SAMPLE_ROWS = 1000
@@ -52,11 +53,12 @@ def lint_named(project: Path, environment: str, name: str | None) -> tuple[Linte
 
 def lint_pipeline(project: Path, environment: str, name: str) -> Linted:
     """The findings on a pipeline's policy, held against the source's columns and its first rows."""
-    loaded = load(project, environment, name)
-    try:
-        schema = loaded.source.schema()
-    except VeilError:
-        return _lint_without_source(loaded)
+    with Session(project) as session:
+        loaded = load(project, environment, name, session)
+        try:
+            schema = loaded.source.schema()
+        except VeilError:
+            return _lint_without_source(loaded)
     decision = decide_loaded(loaded, schema, typical_lengths(loaded, schema))
     return Linted(loaded.policy.name, name, decision.findings, _not_findings(decision))
 

@@ -112,6 +112,14 @@ def long_enough(secret: Secret, config: SecretConfig) -> Secret:
     return secret
 
 
+def known_connection(names: NamesConfig, name: str) -> str:
+    """``name``, if ``secrets/names.yaml`` has such a connection. VEIL220 otherwise."""
+    if name not in names.connections:
+        there = ", ".join(sorted(names.connections)) or "none"
+        raise VeilError("VEIL220", f'there is no connection "{name}"', "secrets/names.yaml has: " + there)
+    return name
+
+
 def connection_url(session: Session, names: NamesConfig, name: str) -> Secret:
     """The connection's URL with its current credential: JSON with username and password, or the bare password."""
     connection = names.connections[name]

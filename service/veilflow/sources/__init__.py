@@ -5,15 +5,16 @@ To add a kind: a file with a class that has ``schema``, ``files`` and ``chunks``
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 
 from veilflow.errors import VeilError
-from veilflow.model import Source, SourceConfig
+from veilflow.model import Secret, Source, SourceConfig
 from veilflow.sources.description import describe, parse_description
 
-KINDS = ("csv", "jsonl", "json", "parquet")
+KINDS = ("csv", "jsonl", "json", "parquet", "sqlite", "duckdb", "postgresql", "mariadb")
 _ENDINGS = {
     ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json",
     ".parquet": "parquet", ".pq": "parquet",
@@ -32,8 +33,8 @@ def kind_of(path: Path) -> str:
     return _ENDINGS[name.suffix.lower()]
 
 
-def open_source(config: SourceConfig) -> Source:
-    """The source of a pipeline; opens nothing yet."""
+def open_source(config: SourceConfig, url: Callable[[], Secret] | None = None) -> Source:
+    """The source of a pipeline; opens nothing yet. ``url`` gives a server's address with its current login."""
     if config.kind == "csv":
         from veilflow.sources.csv_file import CsvSource
 
@@ -46,9 +47,31 @@ def open_source(config: SourceConfig) -> Source:
         from veilflow.sources.parquet import ParquetSource
 
         return ParquetSource(config)
+    if config.kind in ("sqlite", "duckdb", "postgresql", "mariadb"):
+        return _open_database(config, url)
     raise VeilError(
         "VEIL202", f'there is no source of kind "{config.kind}"', "there are: " + ", ".join(KINDS), config.place
     )
+
+
+def _open_database(config: SourceConfig, url: Callable[[], Secret] | None) -> Source:
+    if config.kind == "sqlite":
+        from veilflow.sources.sqlite import SqliteSource
+
+        return SqliteSource(config)
+    if config.kind == "duckdb":
+        from veilflow.sources.duckdb import DuckdbSource
+
+        return DuckdbSource(config)
+    if url is None:
+        raise VeilError("VEIL214", f"{config.shown} has no address here", "name it by a pipeline", config.place)
+    if config.kind == "postgresql":
+        from veilflow.sources.postgresql import PostgresqlSource
+
+        return PostgresqlSource(config, url)
+    from veilflow.sources.mariadb import MariadbSource
+
+    return MariadbSource(config, url)
 
 
 def frame_source(table: pa.Table) -> Source:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Double, LargeBinary, MetaData, Table, Text
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.schema import CreateTable
@@ -250,6 +251,8 @@ def _storable_column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column.cast(pa.string())
     if pa.types.is_timestamp(kind):
         exact = whole_microseconds(column)
+        if kind.tz is None:
+            return pc.strftime(exact, format="%Y-%m-%d %H:%M:%S")  # no Z: it is no moment of UTC
         return pa.chunked_array([token_bytes(chunk) for chunk in exact.chunks], pa.string())
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         return column.cast(pa.int64())

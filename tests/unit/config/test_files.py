@@ -377,3 +377,34 @@ def test_a_merge_has_its_key(write: Write) -> None:
     content = PIPELINE.replace("people.db}", 'people.db, mode: merge, key: [" id", b]}')
     found = load_pipeline(write("pipelines/p.yaml", content), "p", "dev").target
     assert (found.mode, found.key, found.delete) == ("merge", ("id", "b"), False)
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("{kind: sqlite, path: a.db}", "`table` or `query`"),
+        ("{kind: duckdb, path: a.db, table: t, query: select 1}", "`table` or `query`"),
+        ("{kind: postgresql, table: t}", "connection"),
+        ("{kind: postgresql, connection: w, table: t, path: x}", "path"),
+        ("{kind: sqlite, path: a.db, table: t, order_by: id}", "order_by"),
+        ("{kind: sqlite, path: a.db, table: t, delimiter: ;}", "delimiter"),
+    ],
+)
+def test_a_database_source_names_one_table_or_query(write: Write, source: str, problem: str) -> None:
+    """And nothing that belongs to files."""
+    assert problem in str(pipeline_error(write, PIPELINE.replace("{path: data/people.csv}", source)))
+
+
+def test_a_source_by_connection_has_no_path(write: Write) -> None:
+    """What it reads, and in which order."""
+    source = "{kind: mariadb, connection: w, query: select 1 as a, order_by: [a]}"
+    found = load_pipeline(
+        write("pipelines/p.yaml", PIPELINE.replace("{path: data/people.csv}", source)), "p", "dev"
+    ).source
+    assert (found.kind, found.connection, found.table, found.query, found.order_by) == (
+        "mariadb",
+        "w",
+        None,
+        "select 1 as a",
+        ("a",),
+    )

@@ -1,0 +1,136 @@
+"""DuckDB by table or query, as a stream of Arrow batches."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from veilflow.errors import PassingFault
+from veilflow.model import (
+    BEGINNING,
+    TEXT,
+    ColumnType,
+    FileIdentity,
+    Slice,
+    SourceColumn,
+    SourceConfig,
+    SourceSchema,
+    Start,
+)
+from veilflow.sources.files import column_names, identity
+from veilflow.sources.relation import (
+    FETCH_ROWS,
+    arrow_pieces,
+    double_quoted,
+    ordered,
+    relation,
+    unreadable_relation,
+    unusable_rows,
+)
+from veilflow.sources.rows import Piece, rechunk
+
+#: A query reads this file and nothing else: no other file, no network.
+_CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": "false", "autoload_known_extensions": "false", "enable_external_access": "false",
+}  # fmt: skip
+_JSON = ColumnType("json", pa.string())
+_TYPES = {
+    "BOOLEAN": ColumnType("boolean", pa.bool_()), "TINYINT": ColumnType("integer", pa.int8()),
+    "SMALLINT": ColumnType("integer", pa.int16()), "INTEGER": ColumnType("integer", pa.int32()),
+    "BIGINT": ColumnType("integer", pa.int64()), "UTINYINT": ColumnType("integer", pa.uint8()),
+    "USMALLINT": ColumnType("integer", pa.uint16()), "UINTEGER": ColumnType("integer", pa.uint32()),
+    "UBIGINT": ColumnType("integer", pa.uint64()), "FLOAT": ColumnType("float", pa.float32()),
+    "DOUBLE": ColumnType("float", pa.float64()), "VARCHAR": TEXT, "BLOB": ColumnType("binary", pa.binary()),
+    "DATE": ColumnType("date", pa.date32()), "TIMESTAMP": ColumnType("timestamp", pa.timestamp("us")),
+    "TIMESTAMP_S": ColumnType("timestamp", pa.timestamp("s")), "TIMESTAMP_MS": ColumnType("timestamp", pa.timestamp("ms")),
+    "TIMESTAMP_NS": ColumnType("timestamp", pa.timestamp("ns")),
+    "TIMESTAMP WITH TIME ZONE": ColumnType("timestamp", pa.timestamp("us", "UTC")), "JSON": _JSON,
+}  # fmt: skip
+_DECIMAL = re.compile(r"DECIMAL\(([0-9]+),([0-9]+)\)")
+_NESTED = re.compile(r"\[[0-9]*\]$|^(?:STRUCT|MAP|UNION)\b")
+
+
+class DuckdbSource:
+    """A table or query of a DuckDB file, by one statement: one snapshot."""
+
+    def __init__(self, config: SourceConfig) -> None:
+        self._config = config
+
+    def files(self) -> tuple[FileIdentity, ...]:
+        """None: the file of a database changes while it is read, and the snapshot does not."""
+        return ()
+
+    def schema(self) -> SourceSchema:
+        with self._connect() as connection:
+            found = self._columns(connection)
+        names = column_names([name for name, _declared in found], self._config)
+        types = [_column_type(declared) for _name, declared in found]
+        return SourceSchema(
+            tuple(
+                SourceColumn(name, self._config.types.get(name, kind)) for name, kind in zip(names, types, strict=True)
+            )
+        )
+
+    def fingerprint(self, _key: bytes) -> str:
+        return ""
+
+    def slices(self, columns: Sequence[SourceColumn], chunk_rows: int, start: Start = BEGINNING) -> Iterator[Slice]:
+        yield from rechunk(self._pieces(), columns, chunk_rows, start)
+
+    def _columns(self, connection: Any) -> list[tuple[str, str]]:
+        rows = connection.execute(f"describe select * from {relation(self._config, double_quoted)}").fetchall()
+        return [(row[0], row[1]) for row in rows]
+
+    def _pieces(self) -> Iterator[Piece]:
+        with self._connect() as connection:
+            found = self._columns(connection)
+            names = column_names([name for name, _declared in found], self._config)
+            selected = [
+                f"{_selected(raw, declared)} as {double_quoted(name)}"
+                for (raw, declared), name in zip(found, names, strict=True)
+            ]
+            moments = [name for name, declared in found if declared == "DATE" or declared.startswith("TIMESTAMP")]
+            if moments:
+                selected.append(unusable_rows(moments, double_quoted, "to_json(veilflow_source)::varchar"))
+            statement = f"select {', '.join(selected)} from {relation(self._config, double_quoted)}"
+            # Not ``execute``: its reader keeps what it has handed out.
+            reader = connection.sql(statement + ordered(self._config, double_quoted)).to_arrow_reader(FETCH_ROWS)
+            yield from arrow_pieces(reader)
+
+    @contextmanager
+    def _connect(self) -> Iterator[Any]:
+        identity(self._config)
+        try:
+            with closing(duckdb.connect(str(self._config.path), read_only=True, config=_CONFIGURATION)) as connection:
+                connection.execute("set timezone = 'UTC'")
+                yield connection
+        except duckdb.IOException as error:
+            if "lock" not in str(error).lower():
+                raise unreadable_relation(self._config) from None
+            raise PassingFault(
+                "VEIL401", f"{self._config.shown} is open in another program", "close it, or wait, and run again"
+            ) from None
+        except (duckdb.Error, pa.ArrowException):
+            raise unreadable_relation(self._config) from None
+
+
+def _column_type(declared: str) -> ColumnType:
+    decimal = _DECIMAL.fullmatch(declared)
+    if decimal:
+        return ColumnType("decimal", pa.decimal128(int(decimal[1]), int(decimal[2])))
+    if _NESTED.search(declared):
+        return _JSON
+    return _TYPES.get(declared, TEXT)
+
+
+def _selected(name: str, declared: str) -> str:
+    """The column in a form that Arrow keeps exactly: nested values as JSON, UUIDs, times, huge integers … as text."""
+    cell = double_quoted(name)
+    if _NESTED.search(declared):
+        return f"to_json({cell})::varchar"
+    return cell if _DECIMAL.fullmatch(declared) or (declared in _TYPES and declared != "JSON") else f"{cell}::varchar"

@@ -1,0 +1,129 @@
+"""SQLite by table or query. Its types are hints: a cell that does not fit its column's declared type is a bad cell."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+
+import pyarrow as pa
+
+from veilflow.model import (
+    BEGINNING,
+    TEXT,
+    ColumnType,
+    FileIdentity,
+    Slice,
+    SourceColumn,
+    SourceConfig,
+    SourceSchema,
+    Start,
+)
+from veilflow.sources.files import column_names, identity
+from veilflow.sources.relation import (
+    FETCH_ROWS,
+    binaries,
+    double_quoted,
+    floats_as_text,
+    ordered,
+    relation,
+    row_pieces,
+    texts,
+    unreadable_relation,
+)
+from veilflow.sources.rows import Piece, rechunk
+
+_DECIMAL = re.compile(r"(?:DECIMAL|NUMERIC) *\( *([0-9]+) *(?:, *([0-9]+) *)?\)")
+#: The first that stands in the declared type decides, as in SQLite's own rules, which know no more than five.
+_TYPES = (
+    ("BOOL", ColumnType("boolean", pa.bool_())), ("DATETIME", ColumnType("timestamp", pa.timestamp("us"))),
+    ("TIMESTAMP", ColumnType("timestamp", pa.timestamp("us"))), ("DATE", ColumnType("date", pa.date32())),
+    ("JSON", ColumnType("json", pa.string())), ("INT", ColumnType("integer", pa.int64())),
+    ("CHAR", TEXT), ("CLOB", TEXT), ("TEXT", TEXT), ("BLOB", ColumnType("binary", pa.binary())),
+    ("REAL", ColumnType("float", pa.float64())), ("FLOA", ColumnType("float", pa.float64())),
+    ("DOUB", ColumnType("float", pa.float64())),
+)  # fmt: skip
+
+_CONVERTS = {"binary": binaries, "float": floats_as_text}
+
+
+class SqliteSource:
+    """A table or query of an SQLite file, read in one transaction: one snapshot, whatever others write meanwhile."""
+
+    def __init__(self, config: SourceConfig) -> None:
+        self._config = config
+
+    def files(self) -> tuple[FileIdentity, ...]:
+        """None: the file of a database changes while it is read, and the snapshot does not."""
+        return ()
+
+    def schema(self) -> SourceSchema:
+        with self._view() as connection:
+            columns = self._columns(connection)
+        names = column_names([name for name, _kind in columns], self._config)
+        return SourceSchema(
+            tuple(
+                SourceColumn(name, self._config.types.get(name, kind))
+                for name, (_raw, kind) in zip(names, columns, strict=True)
+            )
+        )
+
+    def fingerprint(self, _key: bytes) -> str:
+        return ""
+
+    def slices(self, columns: Sequence[SourceColumn], chunk_rows: int, start: Start = BEGINNING) -> Iterator[Slice]:
+        yield from rechunk(self._pieces(), columns, chunk_rows, start)
+
+    def _columns(self, connection: sqlite3.Connection) -> list[tuple[str, ColumnType]]:
+        rows = connection.execute("pragma table_info(veilflow_source)").fetchall()
+        return [(row[1], _column_type(str(row[2] or ""))) for row in rows]
+
+    def _pieces(self) -> Iterator[Piece]:
+        with self._view() as connection:
+            columns = self._columns(connection)
+            names = column_names([name for name, _kind in columns], self._config)
+            converts = [_CONVERTS.get(kind.name, texts) for _name, kind in columns]
+            selected = ", ".join(_as_text(name, kind) for name, kind in columns)
+            rows = connection.execute(
+                f"select {selected} from veilflow_source{ordered(self._config, double_quoted)}"
+            )  # fmt: skip
+            yield from row_pieces(lambda: rows.fetchmany(FETCH_ROWS), names, converts)
+
+    @contextmanager
+    def _view(self) -> Iterator[sqlite3.Connection]:
+        """A connection in a read transaction, with the table or query as a temporary view: so its types are known."""
+        config = self._config
+        identity(config)
+        try:
+            address = f"{config.path.resolve().as_uri()}?mode=rw"
+            with closing(sqlite3.connect(address, uri=True, timeout=30, isolation_level=None)) as connection:
+                connection.text_factory = lambda text: text.decode("utf-8", "veilflow-mark")
+                connection.execute("begin")
+                connection.execute(
+                    f"create temp view veilflow_source as select * from {relation(config, double_quoted)}"
+                )
+                connection.execute("pragma query_only = on")
+                yield connection
+        except sqlite3.Error:
+            raise unreadable_relation(config) from None
+
+
+def _column_type(declared: str) -> ColumnType:
+    text = declared.upper()
+    decimal = _DECIMAL.search(text)
+    if decimal:
+        precision, scale = int(decimal[1]), int(decimal[2] or 0)
+        if 1 <= precision <= 38 and scale <= precision:
+            return ColumnType("decimal", pa.decimal128(precision, scale))
+    return next((kind for word, kind in _TYPES if word in text), TEXT)
+
+
+def _as_text(name: str, kind: ColumnType) -> str:
+    """The cell as text that loses nothing, bytes in a text column as SQLite writes them down. Floats come as they are:
+    SQLite's own text of them is not exact."""
+    cell = double_quoted(name)
+    if kind.name == "binary":
+        return f"cast({cell} as blob)"
+    real = f" when 'real' then {cell}" if kind.name == "float" else ""
+    return f"case typeof({cell}){real} when 'blob' then quote({cell}) else cast({cell} as text) end"

@@ -1,0 +1,35 @@
+"""What the contracts of sources and targets share."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stores import Store
+
+
+@pytest.fixture
+def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], Store]]:
+    """Makes a store of a kind; a server's is a database of its own, dropped at the end."""
+    made: list[tuple[Store, str]] = []
+
+    def make(kind: str) -> Store:
+        if kind == "memory":
+            return Store(kind)
+        if kind not in ("postgresql", "mariadb"):
+            return Store(kind, tmp_path / f"out.{kind}")
+        server: Any = request.getfixturevalue(kind)
+        name = f"test_{uuid.uuid4().hex}"
+        first = Store(kind, url=server.full_url)
+        first.sql(f"create database {name}" + (" character set utf8mb4" if kind == "mariadb" else ""))
+        made.append((first, name))
+        return Store(kind, url=server.full_url.replace(f"/{server.database}", f"/{name}"))
+
+    yield make
+    for first, name in made:
+        first.sql(f"drop database {name}")
+        if first.kind == "mariadb":  # its staging is one for the whole server
+            first.sql("drop database if exists veilflow_staging")
