@@ -6,7 +6,6 @@ A secret's ``engine`` is kv2 (the default), kv1, database or transit; its ``path
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -24,10 +23,23 @@ from veilflow.secret_stores.vault.faults import ISSUE, READ, RENEW, REVOKE, WRIT
 from veilflow.secret_stores.vault.leases import Lease, Renewer
 from veilflow.secret_stores.vault.logins import Token, log_in
 from veilflow.secret_stores.vault.options import Options
+from veilflow.secret_stores.vault.references import (
+    as_text,
+    changed,
+    chosen_field,
+    clean_path,
+    engine_of,
+    field_to_write,
+    missing_in_kv,
+    refuse_version,
+    taken,
+    unknown_role,
+    wrapped_name,
+    wrong_engine,
+)
 from veilflow.secret_stores.vault.transit import Transit, denied
 from veilflow.secret_stores.vault.wrapped import WrappedFiles
 
-ENGINES = ("kv2", "kv1", "database", "transit")
 _LAST_WORDS_SECONDS = 5.0
 _RENEWAL_SECONDS = 10.0
 
@@ -76,36 +88,36 @@ class VaultStore:
         """The value as stored: with ``field`` that entry, without the whole as JSON (a login has `username` and
         `password`). A dynamic credential is issued once and stays the same until it nears its end."""
         return {"kv2": self._read_kv2, "kv1": self._read_kv1, "database": self._read_login, "transit": self._unwrap}[
-            _engine(ref)
+            engine_of(ref)
         ](ref)
 
     @frameless
     def facts(self, ref: SecretRef, /) -> SecretFacts | None:
-        if _engine(ref) == "kv2":
+        if engine_of(ref) == "kv2":
             return self._facts_kv2(ref)
-        if _engine(ref) == "transit":
-            return self._wrapped.facts(_wrapped_name(ref))
+        if engine_of(ref) == "transit":
+            return self._wrapped.facts(wrapped_name(ref))
         return None
 
     @frameless
     def write(self, ref: SecretRef, value: Secret, /) -> None:
         """Create the secret in KV 2 (VEIL220 if it is there), or encrypt it by a Transit key into `.veil/keys`."""
-        if _engine(ref) == "transit":
-            self._wrapped.create(_wrapped_name(ref), self._encrypt(ref, value))
+        if engine_of(ref) == "transit":
+            self._wrapped.create(wrapped_name(ref), self._encrypt(ref, value))
             return
-        self._put(ref, {_field_to_write(ref): value.reveal()}, cas=0)
+        self._put(ref, {field_to_write(ref): value.reveal()}, cas=0)
 
     @frameless
     def replace(self, ref: SecretRef, old: Reading, value: Secret, /) -> None:
         """A new version of a secret in KV 2, its other fields kept, if ``old`` is still the newest."""
-        if _engine(ref) == "transit":
-            self._wrapped.replace(_wrapped_name(ref), old.version, self._encrypt(ref, value))
+        if engine_of(ref) == "transit":
+            self._wrapped.replace(wrapped_name(ref), old.version, self._encrypt(ref, value))
             return
-        name = _field_to_write(ref)
+        name = field_to_write(ref)
         document = self._kv2_document(ref)
         version = int(document["metadata"]["version"])
         if str(version) != old.version:
-            raise _changed(ref)
+            raise changed(ref)
         self._put(ref, {**document["data"], name: value.reveal()}, cas=version)
 
     def close(self) -> None:
@@ -138,7 +150,7 @@ class VaultStore:
 
     def rights(self, ref: SecretRef, /) -> tuple[Right, ...]:
         """What a policy must allow so that the secret can be read; asks nothing."""
-        engine, (mount, rest) = _engine(ref), self._split(ref)
+        engine, (mount, rest) = engine_of(ref), self._split(ref)
         if engine == "kv2":
             return (Right(f"{mount}/data/{rest}", ("read",)),)
         if engine == "transit":
@@ -212,7 +224,7 @@ class VaultStore:
 
     def _read_kv2(self, ref: SecretRef) -> Reading:
         document = self._kv2_document(ref)
-        return Reading(_chosen(document["data"], ref), version=str(document["metadata"]["version"]))
+        return Reading(chosen_field(document["data"], ref), version=str(document["metadata"]["version"]))
 
     def _kv2_document(self, ref: SecretRef) -> dict[str, Any]:
         mount, rest = self._split(ref)
@@ -222,23 +234,23 @@ class VaultStore:
                 rest, version=ref.version, mount_point=mount, raise_on_deleted_version=True
             ),
             f"{mount}/data/{rest}",
-            missing=partial(_missing_in_kv, ref),
+            missing=partial(missing_in_kv, ref),
         )
         document = answer.get("data") or {}
         if not isinstance(document.get("data"), dict) or "metadata" not in document:
-            raise _wrong_engine(ref)
+            raise wrong_engine(ref)
         return dict(document)
 
     def _read_kv1(self, ref: SecretRef) -> Reading:
-        _no_version(ref)
+        refuse_version(ref)
         mount, rest = self._split(ref)
         answer = self._ask(
             READ,
             lambda vault: vault.secrets.kv.v1.read_secret(rest, mount_point=mount),
             f"{mount}/{rest}",
-            missing=partial(_missing_in_kv, ref),
+            missing=partial(missing_in_kv, ref),
         )
-        return Reading(_chosen(answer.get("data") or {}, ref))
+        return Reading(chosen_field(answer.get("data") or {}, ref))
 
     def _facts_kv2(self, ref: SecretRef) -> SecretFacts | None:
         mount, rest = self._split(ref)
@@ -260,7 +272,7 @@ class VaultStore:
         return SecretFacts(changed=datetime.fromisoformat(version["created_time"]), version=number)
 
     def _put(self, ref: SecretRef, data: dict[str, Any], cas: int) -> None:
-        if _engine(ref) != "kv2":
+        if engine_of(ref) != "kv2":
             raise VeilError(
                 "VEIL224", f"{ref.path} cannot be written from here",
                 "only KV version 2 compares before it writes; write the secret with Vault's own command",
@@ -283,13 +295,13 @@ class VaultStore:
                 + Right(f"{mount}/data/{rest}", ("create", "update")).hcl,
             )  # fmt: skip
         if fault is Fault.REFUSED:
-            raise _changed(ref) if cas else _taken(ref)
+            raise changed(ref) if cas else taken(ref)
         raise VeilError("VEIL221", f"Vault has no KV 2 engine at {mount}", "correct `path` or `engine`")
 
     # --- dynamic credentials ---
 
     def _read_login(self, ref: SecretRef) -> Reading:
-        _no_version(ref)
+        refuse_version(ref)
         if "/creds/" not in ref.path:
             return self._read_static(ref)
         with self._lock:
@@ -305,13 +317,13 @@ class VaultStore:
 
     def _issue(self, ref: SecretRef) -> _Issued:
         answer = self._ask(
-            ISSUE, lambda vault: vault.adapter.get(f"/v1/{ref.path}"), ref.path, missing=partial(_unknown_role, ref)
+            ISSUE, lambda vault: vault.adapter.get(f"/v1/{ref.path}"), ref.path, missing=partial(unknown_role, ref)
         )
         lease_id = str(answer["lease_id"])
         lease = Lease(
             float(answer["lease_duration"]), partial(self._renew_lease, lease_id), final=not answer["renewable"]
         )
-        issued = _Issued(_chosen(answer["data"], ref), lease, lease_id)
+        issued = _Issued(chosen_field(answer["data"], ref), lease, lease_id)
         # Kept before it is shortened: whatever happens now, the end of the run gives it back.
         self._issued[ref] = issued
         lease.shorten()
@@ -327,10 +339,10 @@ class VaultStore:
     def _read_static(self, ref: SecretRef) -> Reading:
         """A static role's password, which Vault changes on its own schedule: read like a stored secret."""
         answer = self._ask(
-            READ, lambda vault: vault.adapter.get(f"/v1/{ref.path}"), ref.path, missing=partial(_unknown_role, ref)
+            READ, lambda vault: vault.adapter.get(f"/v1/{ref.path}"), ref.path, missing=partial(unknown_role, ref)
         )
         data = {name: answer["data"].get(name) for name in ("username", "password")}
-        return Reading(_chosen(data, ref))
+        return Reading(chosen_field(data, ref))
 
     def _end_lease(self, issued: _Issued) -> None:
         """Revoke a lease; a policy that does not allow it allows at least to let it live one more second."""
@@ -340,10 +352,10 @@ class VaultStore:
     # --- Transit ---
 
     def _unwrap(self, ref: SecretRef) -> Reading:
-        ciphertext, version = self._wrapped.read(_wrapped_name(ref))
+        ciphertext, version = self._wrapped.read(wrapped_name(ref))
         mount, rest = self._split(ref)
         value = self.transit(mount).decrypt(rest.rpartition("/")[2], [ciphertext])[0]
-        return Reading(_text(value, ref), version=version)
+        return Reading(as_text(value, ref), version=version)
 
     def _encrypt(self, ref: SecretRef, value: Secret) -> str:
         mount, rest = self._split(ref)
@@ -388,127 +400,18 @@ class VaultStore:
     def _split(self, ref: SecretRef) -> tuple[str, str]:
         """Mount and the rest. A mount of several segments is named in the store's ``mounts``, or ends before `creds`,
         `static-creds` or `keys`."""
-        path = _clean(ref)
+        path = clean_path(ref)
         for mount in sorted(self._options.mounts, key=len, reverse=True):
             if path.startswith(mount + "/"):
                 return mount, path[len(mount) + 1 :]
-        marks = {"database": ("/creds/", "/static-creds/"), "transit": ("/keys/",)}.get(_engine(ref), ("/",))
+        marks = {"database": ("/creds/", "/static-creds/"), "transit": ("/keys/",)}.get(engine_of(ref), ("/",))
         for mark in marks:
             mount, found, rest = path.partition(mark)
             if found and rest:
                 return mount, (mark + rest).lstrip("/")
         raise VeilError(
-            "VEIL220", f"the path {ref.path} does not fit the engine {_engine(ref)}",
+            "VEIL220", f"the path {ref.path} does not fit the engine {engine_of(ref)}",
             {"database": "for example database/creds/loader", "transit": "for example transit/keys/veilflow"}.get(
-                _engine(ref), "mount first: for example secret/veilflow"
+                engine_of(ref), "mount first: for example secret/veilflow"
             ),
         )  # fmt: skip
-
-
-# --- parts of a reference ----------------------------------------------------------------
-
-
-def _engine(ref: SecretRef) -> str:
-    engine = ref.engine or "kv2"
-    if engine not in ENGINES:
-        raise VeilError("VEIL220", f"Vault has no engine {engine} for {ref.path}", "engines: " + ", ".join(ENGINES))
-    return engine
-
-
-def _clean(ref: SecretRef) -> str:
-    path = ref.path
-    if not path.isprintable() or path != path.strip("/ ") or any(part in ("", ".", "..") for part in path.split("/")):
-        raise VeilError(
-            "VEIL220", "a path of Vault is malformed", "mount first, as on Vault's command line: secret/veilflow"
-        )
-    return path
-
-
-def _no_version(ref: SecretRef) -> None:
-    if ref.version is not None:
-        raise VeilError(
-            "VEIL220",
-            f"the engine {_engine(ref)} has no versions: {ref.path}",
-            "remove `version` in secrets/names.yaml",
-        )
-
-
-def _field_to_write(ref: SecretRef) -> str:
-    if ref.version is not None:
-        raise VeilError("VEIL220", f"{ref.path} is pinned to a version", "remove `version` in secrets/names.yaml")
-    if ref.field is None and _engine(ref) == "kv2":
-        raise VeilError("VEIL220", f"{ref.path} names no field to write", "add `field` in secrets/names.yaml")
-    return ref.field or ""
-
-
-def _wrapped_name(ref: SecretRef) -> str:
-    """The file below `.veil/keys`: the field, or the Transit key's own name."""
-    _no_version(ref)
-    return ref.field or ref.path.rpartition("/")[2]
-
-
-# --- values ------------------------------------------------------------------------------
-
-
-def _chosen(data: Mapping[str, Any], ref: SecretRef) -> Secret:
-    """One field, or all of them as JSON. VEIL221 if the field is missing, VEIL222 if it is empty or not text."""
-    if ref.field is None:
-        if not data:
-            raise VeilError("VEIL222", f"Vault's secret {ref.path} is empty", "write its fields")
-        return Secret(json.dumps(data, ensure_ascii=False))
-    if ref.field not in data:
-        raise VeilError(
-            "VEIL221", f"Vault's secret {ref.path} has no field {ref.field}",
-            "correct `field`; it has: " + ", ".join(sorted(data)),
-        )  # fmt: skip
-    value = data[ref.field]
-    if not isinstance(value, str) or not value or "\0" in value:
-        what = "is empty" if value in (None, "") else "has a NUL" if isinstance(value, str) else "is not text"
-        raise VeilError("VEIL222", f"the field {ref.field} of {ref.path} {what}", "store it as a text")
-    return Secret(value)
-
-
-def _text(value: bytes, ref: SecretRef) -> Secret:
-    try:
-        return Secret(value.decode("utf-8"))
-    except UnicodeDecodeError:
-        pass
-    raise VeilError("VEIL222", f"what {ref.path} encrypted is not text", "wrap the secret again")
-
-
-# --- errors ------------------------------------------------------------------------------
-
-
-def _missing_in_kv(ref: SecretRef, refused: Refused) -> VeilError:
-    metadata = (refused.document.get("data") or {}).get("metadata") or {}
-    if metadata.get("destroyed") or metadata.get("deletion_time"):
-        state = "destroyed" if metadata.get("destroyed") else "deleted"
-        return VeilError(
-            "VEIL221", f"version {metadata.get('version')} of {ref.path} is {state}",
-            "name another `version`, undelete it, or write the secret anew",
-        )  # fmt: skip
-    if refused.document.get("warnings"):
-        return _wrong_engine(ref)
-    of = f" in version {ref.version}" if ref.version else ""
-    return VeilError(
-        "VEIL221", f"Vault has no secret {ref.path}{of}",
-        "correct `path`, `engine` or `version` in secrets/names.yaml, or write the secret",
-    )  # fmt: skip
-
-
-def _wrong_engine(ref: SecretRef) -> VeilError:
-    return VeilError("VEIL221", f"{ref.path} is not of the engine {_engine(ref)}", "correct `engine`: kv1 or kv2")
-
-
-def _unknown_role(ref: SecretRef, _refused: Refused) -> VeilError:
-    return VeilError("VEIL221", f"Vault has no role for {ref.path}", "correct `path`, or make the role")
-
-
-def _taken(ref: SecretRef) -> VeilError:
-    return VeilError(
-        "VEIL220", f"Vault's secret {ref.path} exists already", "it is never replaced; choose another path"
-    )
-
-
-def _changed(ref: SecretRef) -> PassingFault:
-    return PassingFault("VEIL405", f"{ref.path} was changed since it was read", "run the command again")
