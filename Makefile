@@ -42,7 +42,7 @@ vault-if-go:
 	@if command -v go >/dev/null && ! command -v vault >/dev/null && ! command -v bao >/dev/null; then tests/servers/vault/build.sh >/dev/null || true; fi
 
 test: $(STAMP) vault-if-go
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 check: $(STAMP) vault-if-go
 	@$(BIN)/ruff format --check .
@@ -50,7 +50,7 @@ check: $(STAMP) vault-if-go
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python docs/generate.py --check
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -49,8 +50,12 @@ def _find(*programs: str, beside: Sequence[Path] = ()) -> dict[str, Path] | None
 
 
 def _install(package: str) -> None:
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        return
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    # Tests run in several processes, and apt-get in one at a time.
+    with (Path(tempfile.gettempdir()) / "veilflow-install.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         for command in (["update", "-q"], ["install", "-y", "-q", "--no-install-recommends", package]):
             subprocess.run(["apt-get", *command], check=False, capture_output=True, env=environment)
 
