@@ -14,7 +14,8 @@ import pytest
 from stores import ROWS, SCHEMA, Store, receipt
 
 from veilflow.errors import VeilError
-from veilflow.model import Mode, Target
+from veilflow.model import TEXT, Mode, SourceConfig, Target
+from veilflow.sources import open_source
 from veilflow.targets import open_target
 
 STORED = {
@@ -407,3 +408,55 @@ def test_half_a_file_is_removed_unless_its_run_is_alive(tmp_path: Path, kind: st
     (tmp_path / f".o.{kind}.01B.part").write_bytes(b"half")
     assert third.clean() == ("01B",)
     assert [path.name for path in tmp_path.iterdir()] == [f"o.{kind}"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize("ending", ["gz", "zst"])
+def test_packed_files_are_written_and_read_back(tmp_path: Path, kind: str, ending: str) -> None:
+    """By the name's ending; read by the first bytes, also where two were put together; a cut one is refused."""
+    path = tmp_path / f"o.{kind}.{ending}"
+    run(open_target(kind=kind, table="t", mode="replace", schema=SCHEMA, path=path), "01A")
+    whole = path.read_bytes()
+    assert whole.startswith(b"\x1f\x8b" if ending == "gz" else b"\x28\xb5\x2f\xfd")
+    config = SourceConfig(kind, path, "packed", types=dict.fromkeys(SCHEMA.names, TEXT))
+    columns = open_source(config).schema().columns
+    found = [piece.read() for piece in open_source(config).slices(columns, 100)]
+    assert [chunk.values["select"].to_pylist() for chunk in found] == [["", None, "王\n,"]]
+    path.write_bytes(whole[:-8])
+    with pytest.raises(VeilError) as caught:
+        [piece.read() for piece in open_source(config).slices(columns, 100)]
+    assert caught.value.code == "VEIL210"
+    if kind == "jsonl":
+        path.write_bytes(whole * 2)
+        assert sum(piece.read().rows_read for piece in open_source(config).slices(columns, 100)) == 6
+
+
+# --- names -------------------------------------------------------------------------------
+
+HOSTILE = ["select", "a b", 'q"q', "back`tick", "semi;--", "王", "%s", "?", "'", "{x}", "order", "x" * 63]
+
+
+def test_hostile_names_are_names(database: Store) -> None:
+    """Reserved words, quotes, blanks, placeholders: in columns, in keys, and as the table's name."""
+    rows = pa.table({name: [str(number), None] for number, name in enumerate(HOSTILE)})
+    rows = rows.set_column(0, "select", pa.array(["0", "1"]))
+    for table in ('it"s', "drop `t`;", "x" * 63):
+        for run_id in ("01A", "01B"):
+            database.run(run_id + table[:2], rows, table=table, mode="merge", key=("select", 'q"q')[:1])
+        quoted = table.replace('"', '""')
+        assert sorted(database.sql(f'select "select", "a b", "王" from "{quoted}"')) == [
+            ("0", "1", "5"),
+            ("1", None, None),
+        ]
+
+
+def test_many_columns_are_loaded_or_refused_before_a_row_is_read(database: Store) -> None:
+    """1,600 where the database has room for them, else VEIL214."""
+    rows = pa.table(
+        {f"c{number}": pa.array([number if number % 1599 == 0 else None], pa.int64()) for number in range(1600)}
+    )
+    if database.kind == "mariadb":
+        assert "1017" in refused("VEIL214", lambda: database.target(schema=rows.schema)).problem
+        return
+    database.run("01A", rows)
+    assert database.sql('select c0, c1599 from "order"') == [(0, 1599)]

@@ -149,7 +149,7 @@ def _source(found: Mapping | None, project: Path, types: dict[str, ColumnType], 
     if kind_node is not None and kind_node.value in DATABASES:
         return _database_source(found, project, types)
     path = found.text("path", "", required=True)
-    ending = Path(path.removesuffix(".gz")).suffix.lower()
+    ending = Path(path.removesuffix(".gz").removesuffix(".zst")).suffix.lower()
     kind = found.choice(
         "kind", SOURCE_KINDS + DATABASES, _SOURCE_ENDINGS.get(ending), required=ending not in _SOURCE_ENDINGS
     )

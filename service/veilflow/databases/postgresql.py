@@ -51,7 +51,7 @@ def mapped(error: BaseException) -> VeilError:
         )
     if state in ("53100",):
         return VeilError("VEIL101", "the database's disk is full", "free some space and run again")
-    if state.startswith(("22", "23")):
+    if state.startswith(("22", "23", "54")):
         return VeilError(
             "VEIL319",
             f"a constraint or a type of the table refuses a value (SQLSTATE {state})",

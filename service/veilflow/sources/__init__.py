@@ -25,7 +25,7 @@ __all__ = ["KINDS", "describe", "frame_source", "kind_of", "open_source", "parse
 
 def kind_of(path: Path) -> str:
     """The kind that a file's ending tells (``people.csv.gz`` is csv). VEIL202 if none does."""
-    name = path.with_suffix("") if path.suffix == ".gz" else path
+    name = path.with_suffix("") if path.suffix in (".gz", ".zst") else path
     if name.suffix.lower() not in _ENDINGS:
         raise VeilError(
             "VEIL202", f"the ending of {path.name} tells no kind", "known endings: " + ", ".join(sorted(_ENDINGS))

@@ -1,4 +1,4 @@
-"""Opening files: identity, gzip, encodings, names of columns."""
+"""Opening files: identity, gzip and zstd, encodings, names of columns."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, cast
 
+import pyarrow as pa
+
 from veilflow.errors import VeilError
 from veilflow.model import FileIdentity, SourceConfig
 
 _BLOCK = 1 << 20
 _SAMPLES = 16
 _SAMPLE_BYTES = 1 << 16
-_GZIP = b"\x1f\x8b"
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 #: Python's ways to write text in other text, which no program writes files in; some run escapes of the file.
 _NO_FILE_ENCODINGS = (
     "unicode-escape",
@@ -94,15 +96,18 @@ def unreadable(config: SourceConfig) -> VeilError:
 
 
 def open_bytes(config: SourceConfig) -> BinaryIO:
-    """The file's bytes, unzipped if it is gzip (by its first bytes, whatever its name). VEIL211 if it is empty."""
+    """The file's bytes, unpacked if it is gzip or zstd (by its first bytes, whatever its name). VEIL211 if it is empty."""
     try:
         if config.path.stat().st_size == 0:
             raise VeilError("VEIL211", f"{config.shown} is empty", "it needs at least a header", config.place)
         file = config.path.open("rb")
-        if file.read(2) == _GZIP:
+        start = file.read(4)
+        if start.startswith(_GZIP):
             file.close()
             return cast(BinaryIO, gzip.open(config.path, "rb"))
         file.seek(0)
+        if start == _ZSTD:
+            return cast(BinaryIO, pa.CompressedInputStream(file, "zstd"))
         return file
     except OSError:
         raise unreadable(config) from None
@@ -124,8 +129,10 @@ def placed_blocks(config: SourceConfig, offset: int) -> Iterator[tuple[bytes, in
     ahead = offset
     try:
         with open_bytes(config) as file:
-            own = not isinstance(file, gzip.GzipFile) and codecs.lookup(config.encoding).name == "utf-8"
-            file.seek(offset)
+            packed = isinstance(file, gzip.GzipFile | pa.CompressedInputStream)
+            own = not packed and codecs.lookup(config.encoding).name == "utf-8"
+            if offset:
+                file.seek(offset)
             while block := file.read(_BLOCK):
                 data = decoder.decode(block).encode("utf-8", "surrogatepass")
                 read, decoded = read + len(block), decoded + len(data)
@@ -138,7 +145,7 @@ def placed_blocks(config: SourceConfig, offset: int) -> Iterator[tuple[bytes, in
                     first, last = False, data[-1:]
                     yield data, (ahead if own else None)
             data = decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
-    except (OSError, EOFError, UnicodeError, zlib.error):
+    except (OSError, EOFError, UnicodeError, zlib.error, pa.ArrowException):
         # The exception holds the bytes.
         raise unreadable(config) from None
     if data or last != b"\n":

@@ -21,6 +21,8 @@ from veilflow.errors import VeilError
 from veilflow.model import Publication, Publish, Receipt, Writer
 
 _PART = ".part"
+#: How the bytes of CSV and JSON Lines are packed, by the ending of the file's name. Parquet packs its columns itself.
+_PACKED = {".gz": "gzip", ".zst": "zstd"}
 
 
 class FileTarget:
@@ -34,6 +36,7 @@ class FileTarget:
         self._receipts: dict[int, Receipt] = {}
         self._file: BinaryIO | None = None
         self._sink: Any = None
+        self._packed: Any = None
 
     def inspect(self) -> Publish:
         if self._path.is_dir() or not self._path.absolute().parent.is_dir():
@@ -60,11 +63,14 @@ class FileTarget:
                 removed.append(part.name.removesuffix(_PART).rpartition(".")[2])
         return tuple(removed)
 
-    def _open_sink(self, file: BinaryIO) -> Any:
+    def _open_sink(self, plain: BinaryIO) -> Any:
+        file: Any = plain
+        if self._kind != "parquet" and self._path.suffix.lower() in _PACKED:
+            file = self._packed = pa.CompressedOutputStream(plain, _PACKED[self._path.suffix.lower()])
         if self._kind == "csv":
             # Strings are quoted and null is not, so that a reader can tell null from the empty string.
             return pcsv.CSVWriter(file, self._schema, write_options=pcsv.WriteOptions(quoting_style="all_valid"))
-        return pq.ParquetWriter(file, self._schema) if self._kind == "parquet" else file
+        return pq.ParquetWriter(file, self._schema, compression="zstd") if self._kind == "parquet" else file
 
     def receipts(self) -> dict[int, Receipt]:
         return dict(self._receipts)
@@ -89,14 +95,15 @@ class FileTarget:
     def publish(self, _key_versions: Mapping[str, int]) -> int:
         assert self._file is not None
         try:
-            if self._kind != "jsonl":
-                self._sink.close()
-            if not self._file.closed:
-                self._file.flush()
-                os.fsync(self._file.fileno())
-                self._file.close()
+            # Closing what packs the bytes closes the file: the copy of its descriptor keeps the lock and syncs the rest.
+            kept = os.dup(self._file.fileno()) if not self._file.closed else None
+            self._close_sinks()
+            if kept is not None:
+                os.fsync(kept)
             self._temporary.replace(self._path)
             _sync_directory(self._path.absolute().parent)
+            if kept is not None:
+                os.close(kept)
         except OSError:
             raise self._full() from None
         return self.staged_rows()
@@ -111,9 +118,15 @@ class FileTarget:
     def close(self) -> None:
         if self._file is not None and not self._file.closed:
             with suppress(OSError, pa.ArrowException):
-                if self._kind != "jsonl":
-                    self._sink.close()
-                self._file.close()
+                self._close_sinks()
+
+    def _close_sinks(self) -> None:
+        assert self._file is not None
+        if self._kind != "jsonl":
+            self._sink.close()
+        if self._packed is not None:
+            self._packed.close()
+        self._file.close()
 
     def _full(self) -> VeilError:
         return VeilError(

@@ -31,7 +31,9 @@ from veilflow.targets.metadata import (
 from veilflow.targets.values import each_column, has_nul, is_unsigned_64, unheld, whole_microseconds
 
 _STAGING_SCHEMA = "veilflow_staging"
-_DIALECT: Any = postgresql_dialect.dialect()  # type: ignore[no-untyped-call]
+#: Not the drivers' own style of parameters, with which SQLAlchemy doubles a % in names.
+_DIALECT: Any = postgresql_dialect.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+_MOST_COLUMNS = 1600
 _LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer names off in silence
 #: ADBC encodes a batch whole before it sends the first byte: by slices the server works while we encode, and both
 #: hold less at a time.
@@ -50,6 +52,11 @@ class PostgresqlTarget:
         self._shown = output.table
         self._run_id = ""
         self._lock: psycopg.Connection[Any] | None = None
+        if len(self._schema) > _MOST_COLUMNS:
+            raise VeilError(
+                "VEIL214", f"the output has {len(self._schema)} columns, PostgreSQL's tables have at most {_MOST_COLUMNS}",
+                "drop columns in the policy, or load into another kind of database",
+            )  # fmt: skip
         for name in (self._table, self._namespace, *self._schema.names):
             if len(name.encode()) > _LONGEST_NAME or "\0" in name:
                 raise VeilError(
