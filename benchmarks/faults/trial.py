@@ -87,7 +87,9 @@ def _until_done(finding: Finding, fault: Fault, scene: Scene, broken: str | None
                 return
         finding.statuses.append(process.exitcode)
         finding.hit = finding.hit or process.exitcode != 0
-        command = _next(scene, process.exitcode)
+        # What is refused when it goes on, because its source was put right, is begun anew.
+        refused = command[0] == "runs" and process.exitcode in (2, 3)
+        command = _next(scene, process.exitcode, refused)
         if not command:
             if attempt and not strikes:
                 finding.recovery_seconds = time.monotonic() - began
@@ -98,7 +100,7 @@ def _until_done(finding: Finding, fault: Fault, scene: Scene, broken: str | None
     finding.stuck = f"not done after {_ATTEMPTS} attempts: {finding.statuses}"
 
 
-def _next(scene: Scene, status: int | None) -> list[str]:
+def _next(scene: Scene, status: int | None, refused: bool) -> list[str]:
     """How a person would go on; nothing if it is done."""
     if status == 0:
         return []
@@ -108,6 +110,8 @@ def _next(scene: Scene, status: int | None) -> list[str]:
         return ["run", "new"]
     if document["status"] in ("succeeded", "published_unreported"):
         return []
+    if refused:
+        return ["run", "new"]
     if document["status"] in ("running", "interrupted") or document["resumable"]:
         # A process that died before anything was fixed left nothing to go on with.
         return ["runs", "resume", "last"] if State(scene.project).beginning(document["run_id"]) else ["run", "new"]

@@ -368,3 +368,39 @@ def test_the_record_names_what_was_fixed_and_no_value(loaded: Any) -> None:
     assert (beginning["chunk_rows"], beginning["active_key"]) == (ROWS // CHUNKS, 1)
     assert [file["name"] for file in beginning["files"]] == ["data/people.csv"]
     assert len(beginning["fingerprint"]) == 64
+
+
+def test_a_database_is_read_from_its_first_row_again(loaded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an order another reading may be another one: rows of two states do not mix in one table. With one, a
+    chunk that changed refuses."""
+    with closing(sqlite3.connect(loaded.directory / "data/crm.db")) as connection, connection:
+        connection.execute("create table people (id text, name text, email text, age text, city text)")
+        rows = [(str(n), f"N{n}", None, str(n % 90), "Before") for n in range(ROWS)]
+        connection.executemany("insert into people values (?, ?, ?, ?, ?)", rows)
+    source = "source: {kind: sqlite, path: data/crm.db, table: people}"
+    edit(
+        loaded, "pipelines/people.yaml", lambda text: text.replace("source: {kind: csv, path: data/people.csv}", source)
+    )
+    stopped = run(loaded, stop_after(8))
+    assert stopped.resumable
+    with closing(sqlite3.connect(loaded.directory / "data/crm.db")) as connection, connection:
+        connection.execute("update people set city = 'After'")
+    numbers = processed(monkeypatch)
+    result = resume(loaded)
+    assert (result.status, result.resumed_chunks, numbers) == ("succeeded", 0, list(range(CHUNKS)))
+    assert {row[4] for row in loaded.rows()} == {"After"}
+    assert len(loaded.rows()) == ROWS
+    edit(
+        loaded,
+        "pipelines/people.yaml",
+        lambda text: text.replace("table: people}\n", "table: people, order_by: [id]}\n", 1),
+    )
+    assert run(loaded, stop_after(8)).resumable
+    with closing(sqlite3.connect(loaded.directory / "data/crm.db")) as connection, connection:
+        connection.execute("update people set city = 'Again'")
+    with pytest.raises(VeilError, match="VEIL325"):
+        resume(loaded)
+    with closing(sqlite3.connect(loaded.directory / "data/crm.db")) as connection, connection:
+        connection.execute("update people set city = 'After'")
+    assert resume(loaded).resumed_chunks == 8
+    assert len({row[0] for row in loaded.rows()}) == ROWS

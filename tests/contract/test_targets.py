@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -358,6 +361,33 @@ def test_what_a_killed_process_left_half_written_is_rolled_back(tmp_path: Path) 
     assert target.inspect() == "swap"
     run(target, "01B")
     assert sqlite3.connect(tmp_path / "killed.db").execute('select count(*) from "order"').fetchone() == (3,)
+
+
+READER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("begin")
+connection.execute("select * from _veilflow").fetchall()
+print("reading", flush=True)
+sys.stdin.read(1)
+"""
+
+
+def test_somebody_who_reads_sqlite_makes_a_commit_wait_and_not_fail(tmp_path: Path) -> None:
+    """A reader of another process holds the file for a moment."""
+    target = sqlite(tmp_path / "o.db")
+    target.open("01A")
+    with subprocess.Popen(
+        [sys.executable, "-c", READER, str(tmp_path / "o.db")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as reader:
+        assert reader.stdin and reader.stdout and reader.stdout.readline() == b"reading\n"
+        leaving = threading.Timer(0.5, reader.stdin.close)
+        leaving.start()
+        with target.writer() as writer:
+            writer.load(ROWS, receipt(0))
+        leaving.join()
+    assert set(target.receipts()) == {0}
+    target.close()
 
 
 # --- files -------------------------------------------------------------------------------

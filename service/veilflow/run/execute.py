@@ -257,8 +257,7 @@ class _Run:
         refuse_if_changed(self.resumed, self._prepared, opened, self.files)
         if target.publication(self.run_id) is not None:
             return result_from_document(self.state.set_status(self.resumed.document, "published_unreported"))
-        self._open_target()
-        self.receipts = staged(opened, self._prepared)
+        self.receipts = self._open_staging()
         self.resumed_chunks, self.under_way = len(self.receipts), True
         return None
 
@@ -279,16 +278,25 @@ class _Run:
                     raise
             time.sleep(SECONDS_BETWEEN_TRIES)
 
+    def _open_staging(self) -> dict[int, Receipt]:
+        """Open the target and hold what this run has staged against its receipts; dropped is what cannot be gone on
+        with: a database gives its rows in no order of their own, and rows of two snapshots must not mix."""
+        target, source = self._opened.target, self._prepared.pipeline.source
+        self._open_target()
+        if (source.table or source.query) and not source.order_by and target.receipts():
+            target.discard()
+            self._open_target()
+        return staged(self._opened, self._prepared)
+
     def _stage(self) -> None:
         opened, plan = self._opened, self.plan
-        self._open_target()
+        self.receipts = self._open_staging()
         if not self.request.dry_run:
             opened.target.clean()
         quarantine = Quarantine(
             self.state.directory / "quarantine", self.run_id, opened.recipient, opened.manifest_keys
         )
         source: Source = self._prepared.source
-        self.receipts = opened.target.receipts()
         work: Work = opened.work
         try:
             self.receipts = stage(

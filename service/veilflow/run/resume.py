@@ -72,12 +72,7 @@ def refuse_if_overtaken(state: State, resumed: Resumed) -> None:
 
 def refuse_if_changed(resumed: Resumed, prepared: Prepared, opened: Opened, files: tuple[FileIdentity, ...]) -> None:
     """VEIL310 for another source, VEIL325 for another plan, VEIL313 for other key versions than at the beginning."""
-    config = prepared.pipeline.source
-    source = config.shown
-    if (config.table or config.query) and not config.order_by:
-        raise refusal(
-            "a database gives its rows in no order of their own: `order_by` a unique key makes them resumable"
-        )
+    source = prepared.pipeline.source.shown
     beginning, before = resumed.beginning, resumed.document
     if files != beginning.files:
         raise _other_source(source)

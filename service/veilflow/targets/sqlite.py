@@ -30,6 +30,7 @@ from veilflow.targets.values import decimal_text, each_column, is_unsigned_64, r
 
 _DIALECT = sqlite_dialect.dialect()
 _STAGING = "veilflow_staging_"
+_PATIENCE_SECONDS = 30
 
 
 class SqliteTarget:
@@ -128,6 +129,10 @@ class SqliteTarget:
         from adbc_driver_sqlite import dbapi
 
         with closing(dbapi.connect(str(self._path))) as connection:
+            with connection.cursor() as cursor:
+                # ADBC's own patience is none: who reads the table at the moment of a commit would fail the run.
+                cursor.execute(f"pragma busy_timeout = {_PATIENCE_SECONDS * 1000}")
+                cursor.fetchall()
             yield _SqliteWriter(connection, self)
 
     def staged_rows(self) -> int:
@@ -201,7 +206,9 @@ class SqliteTarget:
         """
         try:
             address = f"{self._path.resolve().as_uri()}{'?mode=rw' if read_only else ''}"
-            with closing(sqlite3.connect(address, uri=True, timeout=30, isolation_level=None)) as connection:
+            with closing(
+                sqlite3.connect(address, uri=True, timeout=_PATIENCE_SECONDS, isolation_level=None)
+            ) as connection:
                 connection.execute("pragma query_only = on" if read_only else "pragma secure_delete = on")
                 yield connection
         except sqlite3.Error as error:
