@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from veilflow.run.result import counts_of
 from veilflow.targets import postgresql, sqlite
 from veilflow.targets.metadata import TABLE, receipt_values
 
+_BETWEEN_COMMITS_SECONDS = 0.01
 ORDERS = {"before": ("receipt", "rows"), "after": ("rows", "receipt"), "none": ("rows",)}
 
 
@@ -38,6 +40,8 @@ def _loading(order: tuple[str, ...], ingest: Callable[..., None], insert: Callab
                     elif rows.num_rows:
                         ingest(self._target, cursor, rows)
                 self._connection.commit()
+                # Between two commits anything may happen, and here it takes long enough to be struck.
+                time.sleep(_BETWEEN_COMMITS_SECONDS)
         except Exception:
             raise PassingFault("VEIL401", "the connection was lost", "run again") from None
         self._target.loaded = {**getattr(self._target, "loaded", {}), receipt.chunk: receipt}
