@@ -10,19 +10,49 @@ import pyarrow.compute as pc
 
 from veilflow.treatments.interface import TEXT_ONLY, Context, NoParameters, Traits, Treatment, text_type, whole
 from veilflow.treatments.mask import mask_text
+from veilflow.treatments.text_bytes import Bytes, Offsets, by_script, bytes_of, text_of
 
 #: local part, domain without its last label, last label with its dot.
 _ADDRESS = r"^(?P<local>(?s:.+))@(?P<domain>[^@]+?)(?P<last>\.[^.@]{2,24})$"
+_LONGEST_LABEL = 24
 
 
 def _mask_email(values: pa.Array, _parameters: NoParameters, _context: Context) -> pa.Array:
-    values = values.cast(pa.string())
+    return by_script(values, ascii_addresses, any_addresses)
+
+
+def any_addresses(values: pa.Array) -> pa.Array:
+    """Mask addresses in any script: a regular expression says where local part, domain and last label stand."""
     parts = pc.extract_regex(values, _ADDRESS)
     local, domain, last = (pc.struct_field(parts, name) for name in ("local", "domain", "last"))
     masked = pc.binary_join_element_wise(
         mask_text(local, 1, 0, "*"), "@", mask_text(domain, 1, 0, "*"), last, ""
     )  # fmt: skip
     return pc.if_else(pc.is_valid(parts), masked, mask_text(values, 0, 0, "*"))
+
+
+def ascii_addresses(values: pa.Array) -> pa.Array:
+    """The same where all is ASCII, on the bytes: the last ``@`` and the last dot of each value say it all."""
+    offsets, data = bytes_of(values)
+    starts, ends = offsets[:-1], offsets[1:]
+    at, dot = _last(data, ord("@"), starts, ends), _last(data, ord("."), starts, ends)
+    label = ends - dot - 1
+    is_address = (at > starts) & (dot > at + 1) & (label >= 2) & (label <= _LONGEST_LABEL)
+    starts, ends, at, dot = (where[is_address] for where in (starts, ends, at, dot))
+    masked = np.full(len(data), ord("*"), np.uint8)
+    shown = [at, starts[at - starts > 1], at[dot - at > 2] + 1]
+    shown += [(dot + step)[dot + step < ends] for step in range(int((ends - dot).max(initial=0)))]
+    for places in shown:
+        masked[places] = data[places]
+    return text_of(offsets, masked, values)
+
+
+def _last(data: Bytes, character: int, starts: Offsets, ends: Offsets) -> Offsets:
+    """Where a character stands last in each value; -1 where it does not."""
+    places = np.concatenate([[-1], np.flatnonzero(data == character)])
+    last = places[np.searchsorted(places, ends) - 1]
+    found: Offsets = np.where(last >= starts, last, -1)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
