@@ -59,7 +59,7 @@ class FindingKind:
 
 FINDINGS: dict[str, FindingKind] = {
     "LINT101": FindingKind("error", "An unkeyed pseudonym of an identifier", "The treatment gives the same value the same output and takes no key, so that anybody who guesses a value finds it: a million guesses take seconds. Use a keyed treatment such as token, or give the rule of the exact name a reason."),
-    "LINT102": FindingKind("error", "A value space that is too small", "Format-preserving encryption of so few possible values (under a million at the typical length) can be reversed by counting. Use token, choose a larger alphabet, say what happens to short values with `too_small`, or give `unsafe_small_space` a reason."),
+    "LINT102": FindingKind("error", "A value space that is too small", "Format-preserving encryption of so few possible values (under a million at the typical length) can be reversed by counting. Use token, choose a larger alphabet, or say with `too_small` what happens to short values. `pseudonym` takes a small space only with a reason under `unsafe_small_space`."),
     "LINT103": FindingKind("error", "One key domain for two legal purposes", "Two policies with different purposes name the same key domain: their tables can be joined by person. Name a key domain for each purpose, or state the one purpose in both."),
     "LINT201": FindingKind("warning", "A direct identifier of which parts remain, without a reason", "A treatment without a key that leaves a part of the value, such as a mask, may still tell who it is. Say in `reason` why that part is needed, or use token or redact."),
     "LINT202": FindingKind("warning", "A reversible treatment of an identifier without a reason", "Who has the key can go back. Say in `reason` who needs that, or use token."),
