@@ -1,0 +1,98 @@
+"""Columns, sources and targets as they are configured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+
+from veilflow.errors import Place
+
+Classification = Literal["direct_identifier", "quasi_identifier", "sensitive", "free_text", "non_personal"]
+CLASSIFICATIONS: tuple[str, ...] = (
+    "direct_identifier", "quasi_identifier", "sensitive", "free_text", "non_personal"
+)  # fmt: skip
+BadRowRule = Literal["refuse", "quarantine"]
+Mode = Literal["replace", "append", "merge"]
+Publish = Literal["swap", "rewrite", "transaction", "rename"]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnType:
+    """The type of a column as the pipeline declares it or the source knows it.
+
+    ``name`` is one of text, integer, decimal, float, boolean, date, timestamp, binary, json
+    (nested data as JSON text). ``arrow`` is what its values are once cast. ``format`` is a strftime
+    pattern for dates and timestamps that are read from text (None: ISO 8601).
+    """
+
+    name: str
+    arrow: pa.DataType
+    format: str | None = None
+
+
+TEXT = ColumnType("text", pa.string())
+
+
+@dataclass(frozen=True, slots=True)
+class SourceColumn:
+    """One column of a source: its name after NFC and trimming, and its type."""
+
+    name: str
+    type: ColumnType
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSchema:
+    """What is known of a source before a row is read.
+
+    ``closed`` says that there are no columns but these; a JSON source cannot know that before
+    it is read, so it holds each row against the plan while reading.
+    """
+
+    columns: tuple[SourceColumn, ...]
+    closed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SourceConfig:
+    """A pipeline's ``source:``. ``path`` is absolute, ``shown`` is as written; ``types`` are the declared
+    column types. ``null_values`` are the unquoted CSV fields that mean null. A database has a ``table`` or a ``query``,
+    and a server a ``connection`` of ``secrets/names.yaml`` in the place of the path."""
+
+    kind: str
+    path: Path
+    shown: str
+    trim: bool = False
+    null_values: tuple[str, ...] = ("",)
+    on_bad_row: BadRowRule = "refuse"
+    delimiter: str = ","
+    quote: str = '"'
+    encoding: str = "utf-8"
+    types: Mapping[str, ColumnType] = field(default_factory=dict)
+    #: For kinds without a header (JSON): the columns that policy and pipeline name.
+    expected: tuple[str, ...] = ()
+    place: Place | None = None
+    table: str | None = None
+    query: str | None = None
+    order_by: tuple[str, ...] = ()
+    connection: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetConfig:
+    """A pipeline's ``target:``: a ``path`` (files, SQLite) or a ``connection`` of ``secrets/names.yaml``; ``key`` and
+    ``delete`` are those of ``mode: merge``."""
+
+    kind: str
+    table: str
+    mode: Mode
+    path: Path | None
+    shown: str
+    connection: str | None = None
+    place: Place | None = None
+    key: tuple[str, ...] = ()
+    delete: bool = False

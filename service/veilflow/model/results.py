@@ -1,0 +1,108 @@
+"""How a run ended, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from veilflow.errors import Place
+
+Status = Literal["running", "succeeded", "refused", "failed", "interrupted", "published_unreported"]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    read: int = 0
+    loaded: int = 0
+    quarantined: int = 0
+    filtered: int = 0
+
+    @property
+    def balance(self) -> bool:
+        return self.read == self.loaded + self.quarantined + self.filtered
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineCount:
+    """Rows held back for one reason; ``expectation`` is None for rows that could not be read."""
+
+    expectation: str | None
+    column: str | None
+    reason: str
+    rows: int
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckCount:
+    """What one check came to over the whole run: no value, only counts and positions in the source (from 0)."""
+
+    expectation: str
+    column: str
+    title: str
+    kind: str
+    engine: str
+    on_fail: str
+    evaluated: int
+    failed: int
+    passed: bool
+    first: tuple[int, ...] = ()
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRecord:
+    """An error as it goes into results and JSON."""
+
+    code: str
+    problem: str
+    hint: str
+    place: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended; the same facts as the ``veilflow/run/1`` document."""
+
+    run_id: str
+    parent_run: str | None
+    pipeline: str
+    environment: str
+    orchestrator: Literal["prefect", "direct"]
+    status: Status
+    exit_status: int
+    mode: str
+    counts: Counts
+    quarantine: tuple[QuarantineCount, ...]
+    plan_hash: str | None
+    key_versions: Mapping[str, int]
+    target_kind: str | None
+    target_table: str | None
+    target_location: str | None
+    chunks: int
+    seconds: Mapping[str, float]
+    peak_memory_bytes: int
+    errors: tuple[ErrorRecord, ...]
+    started: str
+    ended: str | None
+    checks: tuple[CheckCount, ...] = ()
+    #: The version that a person chose in the place of the active one.
+    pinned_key_version: int | None = None
+    #: Everything up to publishing was done, and nothing was published.
+    dry_run: bool = False
+    #: Whether what is staged was kept, so that the run can be gone on with.
+    resumable: bool = False
+    #: How many chunks were staged already when it was gone on with; None if it never was.
+    resumed_chunks: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run is now; numbers that are not known are None."""
+
+    stage: str
+    read: int = 0
+    quarantined: int = 0
+    durable: int = 0
+    bytes_total: int | None = None

@@ -1,0 +1,110 @@
+"""Rows on their way: slices of a source, and the chunks that they become."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from veilflow.model.columns import SourceColumn, SourceSchema
+
+
+@dataclass(frozen=True, slots=True)
+class FileIdentity:
+    """What a file was when the run began; ``size`` in bytes, ``modified_ns`` since the epoch."""
+
+    name: str
+    size: int
+    modified_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """A row that has no columns: ragged, undecodable, not JSON. ``raw`` is its bytes, as read."""
+
+    position: int
+    reason: str
+    raw: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BadCells:
+    """Cells of one column that do not fit its type: ``rows`` are row indices in the chunk."""
+
+    column: str
+    reason: str
+    rows: np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The rows of a deterministic slice of a source.
+
+    ``raw`` holds the rows as they were read (text for CSV and JSON), ``values`` the same rows cast to the
+    plan's types, with null where a cell did not fit (``bad_cells`` says which). Both have the same rows
+    in the same order; ``positions`` holds each row's position in the source, from 0. Rejected rows
+    count as read but stand in neither batch.
+    """
+
+    number: int
+    raw: pa.RecordBatch = field(repr=False)
+    values: pa.RecordBatch = field(repr=False)
+    positions: np.ndarray[Any, np.dtype[np.int64]] = field(repr=False)
+    bad_cells: tuple[BadCells, ...] = ()
+    rejected: tuple[RejectedRow, ...] = field(default=(), repr=False)
+
+    @property
+    def rows_read(self) -> int:
+        return int(self.raw.num_rows) + len(self.rejected)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a source goes on: the first slice that is wanted, the rows before it, and the bookmark of the slice before
+    it, if that has one."""
+
+    number: int = 0
+    position: int = 0
+    bookmark: int | None = None
+
+
+BEGINNING = Start()
+
+
+class Slice(Protocol):
+    """A chunk that is not decoded yet, so that whoever loads it can decode it, beside others who do the same."""
+
+    @property
+    def number(self) -> int:
+        """Its place in the source, from 0."""
+
+    @property
+    def bookmark(self) -> int | None:
+        """Where the source goes on behind this slice, in its own terms; None if it finds that out otherwise."""
+
+    def read(self) -> Chunk:
+        """Decode and cast it. VEIL202 for a type that the source's values cannot become, VEIL210 where reading fails."""
+
+
+class Source(Protocol):
+    """Where batches come from. One file per kind under ``sources/``."""
+
+    def schema(self) -> SourceSchema:
+        """Columns and types, from the header or the file's metadata: reads no row."""
+
+    def files(self) -> tuple[FileIdentity, ...]:
+        """The files behind it, as they are now; empty where there are none."""
+
+    def fingerprint(self, key: bytes) -> str:
+        """A keyed digest (HMAC-SHA-256, hex) of what the files hold at their start, their end and places between; reads
+        no more than a megabyte of each. Empty where there are no files. VEIL210 where reading fails."""
+
+    def slices(self, columns: Sequence[SourceColumn], chunk_rows: int, start: Start = BEGINNING) -> Iterator[Slice]:
+        """The rows in slices of ``chunk_rows`` rows read (fewer where rows are very large), to be cast to the types of
+        ``columns``. The same source gives the same slices, from ``start`` on; it may begin with some before.
+
+        Raises VeilError: VEIL301 for a key that ``columns`` does not have, VEIL210 where reading fails.
+        """

@@ -1,0 +1,126 @@
+"""Where rows go: targets, receipts, and rows that are held back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import pyarrow as pa
+
+from veilflow.model.columns import Mode, Publish
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedRow:
+    """Why one row of a chunk is held back; ``row`` is its index in the chunk, or None if it was rejected."""
+
+    row: int | None
+    position: int
+    reasons: tuple[str, ...]
+    raw: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """The table that a run makes, and how its rows meet those that are there: ``merge`` updates the rows of the same
+    ``key`` and inserts the others; with ``delete`` rows whose key is gone from the source go as well."""
+
+    table: str
+    schema: pa.Schema
+    mode: Mode = "replace"
+    key: tuple[str, ...] = ()
+    delete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What one chunk came to; commits in the transaction that loads its rows.
+
+    ``digest`` is keyed (HMAC-SHA-256 with the run's fingerprint key, hex) over the treated rows.
+    ``failures`` counts rows per reason key, ``evaluated`` rows judged per check index: so a resumed run can
+    judge ``mostly`` over all chunks without reading the skipped ones again.
+    """
+
+    chunk: int
+    read: int
+    loaded: int
+    quarantined: int
+    filtered: int
+    digest: str
+    failures: Mapping[str, int]
+    evaluated: Mapping[str, int]
+    failed: Mapping[str, int]
+    #: Per check that failed: the source positions of the chunk's first few rows.
+    first: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    #: That of the chunk's slice.
+    bookmark: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetColumn:
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What stands in the target's ``_veilflow`` about a published run."""
+
+    run_id: str
+    rows: int
+
+
+class Writer(Protocol):
+    """One connection that loads chunks into the run's staging table."""
+
+    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
+        """Rows and receipt in one transaction; returns only after the commit was seen to hold."""
+
+
+class Target(Protocol):
+    """Where a run's output goes. One file per kind under ``targets/``.
+
+    Every method raises only VeilError (PassingFault where a retry may help) and passes no driver text on.
+    """
+
+    #: How many writers may load at the same time.
+    parallel_writers: int
+
+    def inspect(self) -> Publish:
+        """How publishing would be done now. Changes nothing. VEIL307 if the table has another shape
+        than the output schema, VEIL401/402 if the database is out of reach."""
+
+    def open(self, run_id: str) -> None:
+        """Take the target's lock (VEIL308 if another run holds it), make the metadata and the run's staging
+        table. Called again with the same run id, by this or a later process, it keeps what is staged, and waits
+        until no writer of before can still commit."""
+
+    def clean(self) -> tuple[str, ...]:
+        """Drop the staging of every other run of this table, and return their ids. Whoever holds the target's lock
+        (VEIL308 if another run does) knows that they are dead."""
+
+    def receipts(self) -> dict[int, Receipt]:
+        """The receipts of this run that are committed, by chunk number."""
+
+    def writer(self) -> AbstractContextManager[Writer]:
+        """A connection of its own."""
+
+    def staged_rows(self) -> int:
+        """Rows in the staging table, counted there."""
+
+    def publish(self, key_versions: Mapping[str, int]) -> int:
+        """Replace, append or merge in one transaction that also writes the publication and the key version of
+        each column into ``_veilflow`` and drops the staging; returns the rows published. A second call
+        of the same run changes nothing and returns the same. VEIL313 on append or merge under another key version,
+        VEIL318 where the merge key does not tell the staged rows apart, VEIL319 for rows that the table refuses."""
+
+    def publication(self, run_id: str) -> Publication | None:
+        """Whether that run was published here; waits for a publishing transaction of it that is under way."""
+
+    def discard(self) -> None:
+        """Drop this run's staging and receipts; the published table stays as it is."""
+
+    def close(self) -> None:
+        """Give the lock and the connections back. May be called twice."""

@@ -1,0 +1,37 @@
+"""What checks say of chunks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from veilflow.model.rows import Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOutcome:
+    """What one check said of one chunk. ``evaluated`` counts the rows it judged (nulls are not
+    judged, except by the null checks); ``failed`` are row indices in the chunk."""
+
+    check: int
+    evaluated: int
+    failed: np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True, slots=True)
+class TableOutcome:
+    """What a check about the whole table came to. ``failed`` is 0 where no single row is at fault."""
+
+    check: int
+    passed: bool
+    evaluated: int
+    failed: int
+
+
+class Checker(Protocol):
+    """Judges chunks; made once per run and thread-safe."""
+
+    def check(self, chunk: Chunk) -> tuple[CheckOutcome, ...]:
+        """One outcome per check of the plan, in its order."""
