@@ -73,7 +73,7 @@ def _of_secret(error: VeilError, name: str | None, config: SecretConfig, store: 
 
 
 def short_lived(session: Session, names: NamesConfig, connection: str, timeout_seconds: float) -> VeilError | None:
-    """VEIL318 if the connection's credential cannot live as long as the run may take, renewed or not: the connection
+    """VEIL317 if the connection's credential cannot live as long as the run may take, renewed or not: the connection
     that holds the table's lock keeps its credential to the end."""
     name = names.connections[connection].credential
     if name is None:
@@ -84,7 +84,7 @@ def short_lived(session: Session, names: NamesConfig, connection: str, timeout_s
     if seconds >= timeout_seconds - _CLOCKS_SECONDS:
         return None
     return VeilError(
-        "VEIL318",
+        "VEIL317",
         f'secret "{name}" lives at most {seconds:.0f} s, and the run may take {timeout_seconds:g} s',
         "raise the maximum TTL of its role (and of the login's), or lower limits.timeout_seconds in the pipeline",
         config.place,
