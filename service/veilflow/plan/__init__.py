@@ -77,20 +77,7 @@ def decide(
     columns = tuple(_column(column, policy, pipeline.labels, errors) for column in schema.columns)
     present = [column.name for column in schema.columns]
     errors += weaker_than_parents(policy, present, pipeline.labels)
-    for rule in policy.columns.values():
-        if not rule.inherited:
-            _present(rule.column, present, "a rule names the column", rule.place, errors)
-    for name, label in pipeline.labels.items():
-        _present(name, present, "columns: names the column", label.place, errors)
-    for name in policy.unsafe_keep:
-        _present(name, present, "unsafe_keep names the column", policy.place, errors)
-    for name in pipeline.source.types.keys() - pipeline.labels.keys():
-        _present(name, present, "columns: names the column", pipeline.place, errors)
-    for column in columns:
-        for name in dict.fromkeys(
-            name for step in column.steps for name in TREATMENTS[step.treatment].reads(step.parameters)
-        ):
-            _present(name, present, f'the treatment of "{column.name}" reads the column', column.rule, errors)
+    _names_present(pipeline, policy, columns, present, errors)
     _read_columns_fit(columns, errors)
     checks = _checks(suite, schema, errors)
     filters = tuple(_filter(rule, columns, errors) for rule in pipeline.filters)
@@ -131,6 +118,27 @@ def decide(
     )
     found = findings(policy, columns, pipeline.labels, as_of, lengths or {}, elsewhere or {})
     return Decision(plan, _each_once([*errors, *refusals(found)]), found)
+
+
+def _names_present(
+    pipeline: PipelineConfig, policy: PolicyConfig, columns: tuple[ColumnPlan, ...], present: list[str],
+    errors: list[VeilError],
+) -> None:  # fmt: skip
+    """VEIL302 for each column that a rule, the pipeline or a treatment names and the source does not have."""
+    for rule in policy.columns.values():
+        if not rule.inherited:
+            _present(rule.column, present, "a rule names the column", rule.place, errors)
+    for name, label in pipeline.labels.items():
+        _present(name, present, "columns: names the column", label.place, errors)
+    for name in policy.unsafe_keep:
+        _present(name, present, "unsafe_keep names the column", policy.place, errors)
+    for name in pipeline.source.types.keys() - pipeline.labels.keys():
+        _present(name, present, "columns: names the column", pipeline.place, errors)
+    for column in columns:
+        for name in dict.fromkeys(
+            name for step in column.steps for name in TREATMENTS[step.treatment].reads(step.parameters)
+        ):
+            _present(name, present, f'the treatment of "{column.name}" reads the column', column.rule, errors)
 
 
 def _each_once(errors: list[VeilError]) -> tuple[VeilError, ...]:
