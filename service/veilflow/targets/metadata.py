@@ -104,8 +104,7 @@ def refuse_other_versions(key_versions: Mapping[str, int], there: Mapping[str, i
     pin = f"`--key-version {versions[0]}` goes on with that version; " if len(versions) == 1 else ""
     raise VeilError(
         "VEIL313", f"columns of the target hold pseudonyms of another key version: {listed}",
-        f"{pin}`mode: replace` loads the table anew under the active one; where the treatment is reversible, a re-key "
-        "run of the table brings its pseudonyms to the active version first",
+        f"{pin}`mode: replace` loads the table anew under the active one",
     )  # fmt: skip
 
 
