@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from database_servers import DatabaseServer, NoServer, running_mariadb, running_postgresql
 
+from veilflow import redaction
+
 ROWS = "id,name,email,age,city\n1,Ada,ada@example.com,36,London\n2,Bo,bo@example.org,17,Oslo\n3,Cy,,44,\n"
 
 PIPELINE = """\
@@ -114,6 +116,14 @@ class Project:
 def clean_environment() -> dict[str, str]:
     """The environment without what the person who runs the tests may have set."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "VEIL_", "GX_"))}
+
+
+@pytest.fixture(autouse=True)
+def forgotten_secrets() -> Iterator[None]:
+    """What one test opened as a secret does not blank the texts of the next."""
+    before = redaction._patterns
+    yield
+    redaction._patterns = before
 
 
 @pytest.fixture

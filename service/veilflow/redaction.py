@@ -22,6 +22,7 @@ SHORTEST = 8
 #: Forms shorter than this are parts of ordinary words too often: the tail of a base64 group, a line of a key.
 _SHORTEST_PART = 8
 _LONGEST_LINE_SKIPPED = 15
+_OWN_KEY = re.compile("[a-z_]+")
 
 _lock = threading.Lock()
 #: Longest value first: of two that begin alike the longer one is taken whole.
@@ -58,11 +59,14 @@ def redact(text: str) -> str:
 
 
 def redact_document(document: Any) -> Any:
-    """A document of JSON with every text in it redacted. Numbers stay: a secret of digits must not break them."""
+    """A document of JSON with every text in it redacted. Numbers stay: a secret of digits must not break them; so do
+    keys in lower case, which are the document's own words: a secret that is one of them must not break it either."""
     if isinstance(document, str):
         return redact(document)
     if isinstance(document, Mapping):
-        return {redact(key): redact_document(value) for key, value in document.items()}
+        return {
+            key if _OWN_KEY.fullmatch(key) else redact(key): redact_document(value) for key, value in document.items()
+        }
     if isinstance(document, list | tuple):
         return [redact_document(value) for value in document]
     return document

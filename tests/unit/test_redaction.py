@@ -226,3 +226,9 @@ def test_attributes_of_a_record_are_redacted_by_the_filter(log: tuple[logging.Lo
     logger.handlers[0].addFilter(RedactingFilter())
     logger.info("connected", extra={"login": f"u:{VALUE}"})
     assert stream.getvalue() == f"connected u:{MARK}\n"
+
+
+def test_a_secret_that_is_a_word_of_a_document_leaves_its_keys() -> None:
+    """Else a run record could not be read again."""
+    Secret("chunk_rows")
+    assert redact_document({"chunk_rows": 5, "said": "chunk_rows"}) == {"chunk_rows": 5, "said": MARK}
