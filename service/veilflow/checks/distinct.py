@@ -1,15 +1,12 @@
 """How many values of a stream stand once, exactly and in little memory: digests under a key that dies with the process.
 
-A value becomes 128 bits of HMAC-SHA-256. Digests are sorted into 256 parts by their first bits, which lie in one
-file; at the end one part at a time is looked at. What lies on disk says nothing without the key, which is never written,
-and the file has no name, so that no crash leaves it.
+A value becomes 127 bits of HMAC-SHA-256, and one that says whether it was seen more than once. Digests are sorted into 256 parts by their first bits, and what does not fit
+into memory waits in an encrypted file (``spill``); at the end one part at a time is looked at.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
-import tempfile
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +14,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from veilflow.checks.spill import Piece, Spill
 from veilflow.keys import hmac_words
 
-_BUCKETS = 256
-#: Digests of one bucket that wait in memory before they are written.
+_PARTS = 256
+#: Digests of one part that wait in memory before they are written.
 _WAITING = 1_024
+
+#: The last bit of a digest's second half is a mark.
+_REPEATED = np.uint64(1)
+_DIGEST = np.array([2**64 - 1, 2**64 - 2], np.uint64)
 
 _Words = np.ndarray[Any, np.dtype[np.uint64]]
 
@@ -41,54 +43,69 @@ class DistinctValues:
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
         self._lock = threading.Lock()
-        self._waiting: list[list[_Words]] = [[] for _ in range(_BUCKETS)]
-        self._counts = [0] * _BUCKETS
-        self._segments: list[list[tuple[int, int]]] = [[] for _ in range(_BUCKETS)]
-        self._file, self._size = tempfile.TemporaryFile(), 0  # noqa: SIM115  # close() closes it
+        self._rows = 0
+        self._waiting: list[list[_Words]] = [[] for _ in range(_PARTS)]
+        self._counts = [0] * _PARTS
+        self._written: list[list[Piece]] = [[] for _ in range(_PARTS)]
+        self._spill = Spill()
 
     def add(self, texts: pa.Array) -> None:
         """Count texts; none is null."""
-        words = hmac_words(texts, self._key, 2)
-        buckets = (words[:, 0] >> np.uint64(56)).astype(np.int64)
-        order = np.argsort(buckets, kind="stable")
-        edges = np.searchsorted(buckets[order], np.arange(_BUCKETS + 1))
-        ordered = words[order]
+        # Merged at once: a value that stands in most rows would fill its part alone.
+        words = _merged(hmac_words(texts, self._key, 2) & _DIGEST)
+        ends = np.searchsorted(words[:, 0] >> np.uint64(56), np.arange(1, _PARTS + 1)).tolist()
         with self._lock:
-            for bucket in range(_BUCKETS):
-                if edges[bucket] < edges[bucket + 1]:
-                    self._put(bucket, ordered[edges[bucket] : edges[bucket + 1]])
+            self._rows += len(texts)
+            for part, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
+                if start < end:
+                    self._put(part, words[start:end])
 
-    def _put(self, bucket: int, words: _Words) -> None:
-        self._waiting[bucket].append(words)
-        self._counts[bucket] += len(words)
-        if self._counts[bucket] >= _WAITING:
-            data = np.concatenate(self._waiting[bucket]).tobytes()
-            self._segments[bucket].append((self._size, len(data)))
-            self._file.write(data)
-            self._size += len(data)
-            self._waiting[bucket], self._counts[bucket] = [], 0
+    def _put(self, part: int, words: _Words) -> None:
+        self._waiting[part].append(words.copy())  # a view would keep the digests of a whole chunk
+        self._counts[part] += len(words)
+        if self._counts[part] >= _WAITING:
+            data = np.concatenate(self._waiting[part]).tobytes()
+            self._written[part].append(self._spill.write(data, part))
+            self._waiting[part], self._counts[part] = [], 0
 
     def result(self) -> Distinct:
         """The counts over all that was added."""
-        rows = repeated = values = 0
-        for bucket in range(_BUCKETS):
-            words = self._read(bucket)
-            if len(words):
-                times = np.unique(words, return_counts=True)[1]
-                rows += len(words)
-                values += len(times)
-                repeated += int(times[times > 1].sum())
-        return Distinct(rows, repeated, values)
+        values = once = 0
+        for part in range(_PARTS):
+            words = _merged(self._read(part))
+            values += len(words)
+            once += int(np.count_nonzero(words[:, 1] & _REPEATED == 0))
+        return Distinct(self._rows, self._rows - once, values)
 
-    def _read(self, bucket: int) -> np.ndarray[Any, Any]:
-        self._file.flush()
-        pairs = list(self._waiting[bucket])
-        for start, size in self._segments[bucket]:
-            pairs.append(np.frombuffer(os.pread(self._file.fileno(), size, start), np.uint64).reshape(-1, 2))
-        if not pairs:
-            return np.empty(0, "V16")
-        return np.ascontiguousarray(np.concatenate(pairs)).view("V16").ravel()
+    def _read(self, part: int) -> _Words:
+        pieces = [np.frombuffer(self._spill.read(one, part), np.uint64).reshape(-1, 2) for one in self._written[part]]
+        return np.concatenate([np.empty((0, 2), np.uint64), *self._waiting[part], *pieces])
 
     def close(self) -> None:
         """Give the disk back."""
-        self._file.close()
+        self._spill.close()
+
+
+def _merged(words: _Words) -> _Words:
+    """Each digest once, in order, marked where it stood there more than once or was marked before."""
+    if not len(words):
+        return words
+    # The first half alone is sorted, which is several times as fast; it decides but for one pair in 2^64.
+    ordered = words[np.argsort(words[:, 0])]
+    new = _starts(ordered)
+    if (new & (np.diff(ordered[:, 0], prepend=ordered[0, 0] + np.uint64(1)) == 0)).any():
+        ordered = words[np.lexsort((words[:, 1], words[:, 0]))]
+        new = _starts(ordered)
+    starts = np.flatnonzero(new)
+    merged = ordered[starts]
+    merged[:, 1] |= np.bitwise_or.reduceat(ordered[:, 1] & _REPEATED, starts)
+    merged[np.diff(starts, append=len(ordered)) > 1, 1] |= _REPEATED
+    return merged
+
+
+def _starts(ordered: _Words) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Where another digest begins."""
+    digests = ordered & _DIGEST
+    new = np.ones(len(ordered), bool)
+    new[1:] = (digests[1:, 0] != digests[:-1, 0]) | (digests[1:, 1] != digests[:-1, 1])
+    return new

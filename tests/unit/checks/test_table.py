@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -14,9 +17,11 @@ from hypothesis import strategies as st
 
 from veilflow.checks import TABLE_EXPECTATIONS, TableChecker, plan_check
 from veilflow.checks.comparison import fit_check
-from veilflow.checks.distinct import DistinctValues
+from veilflow.checks.distinct import Distinct, DistinctValues, _merged
 from veilflow.checks.great_expectations_import import import_great_expectations
+from veilflow.checks.spill import Spill
 from veilflow.errors import Place, VeilError
+from veilflow.keys import hmac_words
 from veilflow.model import TEXT, CheckPlan, Chunk, ColumnType, SourceColumn
 
 PLACE = Place("suite.json", 1)
@@ -134,17 +139,65 @@ def test_a_chunk_is_counted_once() -> None:
 
 
 def test_distinct_values_are_exact_beyond_what_memory_keeps() -> None:
-    """More digests than wait in memory, so most lie on disk; no text is among what was written."""
+    """More digests than wait in memory, so most lie on disk; neither a text nor a digest is among what was written."""
     values = DistinctValues()
     texts = [f"person-{n}" for n in range(300_000)]
     values.add(pa.array(texts))
     values.add(pa.array([*texts[:7], "another"]))
     found = values.result()
     assert (found.rows, found.values, found.repeated) == (300_008, 300_001, 14)
-    assert values._size > 1_000_000
-    values._file.seek(0)
-    assert b"person" not in values._file.read()
+    written = os.pread(values._spill._file.fileno(), 100_000_000, 0)
+    assert len(written) > 1_000_000
+    assert b"person" not in written
+    digests = {word.to_bytes(8, "little") for word in hmac_words(pa.array(texts[:50]), values._key, 1)[:, 0].tolist()}
+    assert not any(digest in written for digest in digests)
     values.close()
+
+
+def test_a_value_that_stands_in_most_rows_takes_no_memory() -> None:
+    """It is kept once a chunk; and a chunk's other digests are not kept alive by a view of one of them."""
+    values = DistinctValues()
+    for chunk in range(40):
+        values.add(pa.array(["Smith"] * 9_999 + [f"rare-{chunk}"]))
+    kept = sum(part.nbytes for parts in values._waiting for part in parts)
+    assert all(part.base is None for parts in values._waiting for part in parts)
+    assert kept == 40 * 2 * 16
+    assert values.result() == Distinct(rows=400_000, repeated=40 * 9_999, values=41)
+    values.close()
+
+
+@pytest.mark.parametrize("same_half", [False, True])
+@given(st.lists(st.lists(st.integers(0, 12), max_size=30), max_size=5))
+def test_merging_counts_as_a_counter_does(same_half: bool, chunks: list[list[int]]) -> None:
+    """Also where digests share their first half and differ in the second, which chance never brings about."""
+    merged = np.empty((0, 2), np.uint64)
+    for chunk in chunks:
+        words = np.array([[7 if same_half else one % 3, one * 2] for one in chunk], np.uint64).reshape(-1, 2)
+        merged = _merged(np.concatenate([merged, _merged(words)]))
+    times = Counter(one for chunk in chunks for one in chunk)
+    assert {int(word) // 2: bool(word & np.uint64(1)) for word in merged[:, 1]} == {k: n > 1 for k, n in times.items()}
+
+
+def test_what_was_written_to_disk_is_refused_if_it_changed_or_lies_elsewhere() -> None:
+    """A flipped bit, another place, and two pieces exchanged: never a wrong count."""
+    spill = Spill()
+    first, second = spill.write(b"one" * 100, 1), spill.write(b"two" * 100, 1)
+    assert spill.read(first, 1) == b"one" * 100
+    for piece, place in ((first, 2), (replace(first, offset=second.offset), 1)):
+        with pytest.raises(VeilError) as caught:
+            spill.read(piece, place)
+        assert caught.value.code == "VEIL105"
+    os.pwrite(spill._file.fileno(), b"\0", first.offset + 5)
+    with pytest.raises(VeilError):
+        spill.read(first, 1)
+    spill.close()
+
+
+def test_the_file_on_disk_has_no_name() -> None:
+    """So that neither a crash nor a kill leaves one."""
+    spill = Spill()
+    assert os.fstat(spill._file.fileno()).st_nlink == 0
+    spill.close()
 
 
 def test_columns_together_are_told_apart_whatever_they_hold() -> None:
