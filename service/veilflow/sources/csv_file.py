@@ -105,7 +105,8 @@ class CsvSource:
                 at += behind
                 yield b"".join([*parts, data[:behind]]), rows + cut, None if ahead is None else at + ahead
                 data, ends, parts, rows, size = data[behind:], ends[cut:] - behind, [], 0, 0
-            parts, rows, size, at = [*parts, data], rows + len(ends), size + len(data), at + len(data)
+            parts.append(data)
+            rows, size, at = rows + len(ends), size + len(data), at + len(data)
             if size > _LARGEST_ROW:
                 raise VeilError(
                     "VEIL210", f"a row of {self._config.shown} is larger than {_LARGEST_ROW >> 20} MiB",

@@ -9,9 +9,9 @@ import numpy as np
 
 from veilflow.errors import VeilError
 from veilflow.model import SourceConfig
+from veilflow.sources.bit_sets import among, last_of, odd_up_to, places_of, right_before, right_behind
 
 Positions = np.ndarray[Any, np.dtype[np.int64]]
-Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 _NEWLINE, _RETURN = ord("\n"), ord("\r")
@@ -26,11 +26,7 @@ class RowEnds:
     def __init__(self, config: SourceConfig) -> None:
         self._config = config
         self._quote = config.quote.encode()
-        ends = [ord(config.delimiter), _NEWLINE, _RETURN, *self._quote]
-        self._beside_quote = np.zeros(256, dtype=bool)
-        self._beside_quote[ends] = True
-        self._ends_field = self._beside_quote.copy()
-        self._ends_field[list(self._quote)] = False
+        self._field_ends = (ord(config.delimiter), _NEWLINE, _RETURN)
         self._open = False
         self._before = b"\n"  # the byte before what comes next
         self._rest = b""  # quotes and CRs at the end of what came, which mean nothing without the byte behind them
@@ -47,70 +43,74 @@ class RowEnds:
         data = self._rest + data if self._rest else data
         whole = len(data) if final else len(data.rstrip(self._quote + b"\r"))
         data, self._rest = data[:whole], data[whole:]
-        padded = np.frombuffer(self._before + data + b"\r", dtype=np.uint8)
-        lines = _line_ends(padded, data)
-        was_open = self._open
-        quotes = np.flatnonzero(padded[1:-1] == self._quote[0]) + 1 if self._quote and self._quote in data else None
-        if quotes is None:
-            ends = lines[:0] if was_open else lines
+        lines = _line_ends(data)
+        if self._quote and self._quote in data:
+            ends = lines[~self._follow(data, lines)]
         else:
-            open_behind = self._follow(padded, quotes, lines)
-            ends = lines[~open_behind[np.searchsorted(quotes, lines)]]
+            ends = lines[:0] if self._open else lines
+        rows = self._rows(data, ends)
         self._before = data[-1:] or self._before
         self._lines += len(lines)
         if final and self._open:
             raise self._mismatch("an open quote", self._opened_in_line)
-        return data, self._rows(padded, ends, len(data))
+        return data, rows
 
-    def _rows(self, padded: Bytes, ends: Positions, size: int) -> Positions:
-        """The ends of rows that are not blank. ``ends`` are offsets of line ends in ``padded``, which is one byte ahead."""
+    def _rows(self, data: bytes, ends: Positions) -> Positions:
+        """The ends of rows that are not blank."""
         if not len(ends):
-            self._row_bytes += size
+            self._row_bytes += len(data)
             return ends
         lengths = np.diff(ends, prepend=-self._row_bytes)
-        blank = (lengths == 1) | ((lengths == 2) & (padded[ends] == _NEWLINE) & (padded[ends - 1] == _RETURN))
-        self._row_bytes = size - int(ends[-1])
-        kept: Positions = ends[~blank]
-        return kept
+        self._row_bytes = len(data) - int(ends[-1])
+        short = np.flatnonzero(lengths <= 2)
+        blank = [at for at in short if lengths[at] == 1 or self._two_before(data, int(ends[at])) == b"\r\n"]
+        return np.delete(ends, blank) if blank else ends
 
-    def _follow(self, padded: Bytes, quotes: Positions, lines: Positions) -> Flags:
-        """Whether a field is open before the first quote, and behind each."""
+    def _two_before(self, data: bytes, end: int) -> bytes:
+        return data[end - 2 : end] if end >= 2 else self._before + data[:end]
+
+    def _follow(self, data: bytes, lines: Positions) -> Flags:
+        """Whether a field is open at each line end."""
+        quotes = places_of(data, *self._quote)
         # As if every quote opened or closed a field, or were one of a pair: so it is in nearly every file.
-        openers, closers = quotes[int(self._open) :: 2], quotes[1 - int(self._open) :: 2]
-        beside = self._beside_quote
-        if not (beside[padded[openers - 1]].all() and beside[padded[closers + 1]].all()):
-            return self._follow_one_by_one(padded, quotes, lines)
-        open_behind: Flags = (np.arange(len(quotes) + 1) % 2 == 1) != self._open
-        self._open = bool(open_behind[-1])
-        if self._open and len(openers):
-            self._opened_in_line = self._line_of(int(openers[-1]), lines)
-        return open_behind
+        inside = odd_up_to(quotes, self._open)
+        beside = places_of(data, *self._field_ends) | quotes
+        openers, closers = quotes & inside, quotes & ~inside
+        after = right_behind(beside, first=self._before[0] in (*self._field_ends, *self._quote))
+        if (openers & ~after).any() or (closers & ~right_before(beside, len(data))).any():
+            return self._follow_one_by_one(data, lines)
+        opener = last_of(openers)
+        self._open = bool(among(inside, np.array([len(data) - 1]))[0])
+        if self._open and opener is not None:
+            self._opened_in_line = self._line_of(opener, lines)
+        return among(inside, lines - 1)
 
-    def _follow_one_by_one(self, padded: Bytes, quotes: Positions, lines: Positions) -> Flags:
+    def _follow_one_by_one(self, data: bytes, lines: Positions) -> Flags:
         """The same for a stretch with quotes inside unquoted fields, where they are text."""
-        quote = self._quote[0]
+        padded = self._before + data + b"\r"
+        quotes = np.flatnonzero(np.frombuffer(data, np.uint8) == self._quote[0])
         open_behind = [self._open]
         at = 0
         while at < len(quotes):
             place = int(quotes[at])
-            behind = int(padded[place + 1])
+            before, behind = padded[place], padded[place + 2]
             if not self._open:
-                self._open = bool(self._ends_field[padded[place - 1]])
+                self._open = before in self._field_ends
                 if self._open:
                     self._opened_in_line = self._line_of(place, lines)
-            elif behind == quote:
+            elif behind == self._quote[0]:
                 open_behind.append(True)
                 at += 1
-            elif self._ends_field[behind]:
+            elif behind in self._field_ends:
                 self._open = False
             else:
                 raise self._mismatch("text behind a closing quote", self._line_of(place, lines))
             open_behind.append(self._open)
             at += 1
-        return np.array(open_behind)
+        return np.array(open_behind)[np.searchsorted(quotes, lines)]
 
     def _line_of(self, place: int, lines: Positions) -> int:
-        return self._lines + int(np.searchsorted(lines, place))
+        return self._lines + int(np.searchsorted(lines, place, side="right"))
 
     def _mismatch(self, what: str, line: int) -> VeilError:
         return VeilError(
@@ -120,10 +120,11 @@ class RowEnds:
         )  # fmt: skip
 
 
-def _line_ends(padded: Bytes, data: bytes) -> Positions:
-    """Offsets in ``padded`` of each LF of the data, and of each CR that none follows: so they are also the offsets in
-    the data behind the line."""
-    ends = padded[1:-1] == _NEWLINE
+def _line_ends(data: bytes) -> Positions:
+    """The offset behind each LF, and behind each CR that none follows."""
+    codes = np.frombuffer(data, np.uint8)
+    ends = codes == _NEWLINE
     if b"\r" in data:
-        ends |= (padded[1:-1] == _RETURN) & (padded[2:] != _NEWLINE)
+        ends[:-1] |= (codes[:-1] == _RETURN) & (codes[1:] != _NEWLINE)
+        ends[-1] |= codes[-1] == _RETURN
     return np.flatnonzero(ends) + 1

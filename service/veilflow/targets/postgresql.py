@@ -44,7 +44,7 @@ _PATIENCE_SECONDS = 30
 class PostgresqlTarget:
     """A table of a PostgreSQL database; ``table`` may name its schema: ``schema.table``."""
 
-    parallel_writers = 2
+    parallel_writers = 3
 
     def __init__(self, url: Callable[[], Secret], output: Output) -> None:
         self._url, self._output, self._schema = url, output, output.schema

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from veilflow.model import ColumnType
 from veilflow.sources.casting import cast_values
@@ -40,3 +44,13 @@ def test_dates_and_moments_are_those_of_the_calendar(kind: ColumnType, text: str
     """Alone, and beside a cell that sends the chunk down the slow way."""
     assert cast_values(pa.array([text]), kind).to_pylist() == [value]
     assert cast_values(pa.array([text, "no date"]), kind).to_pylist() == [value, None]
+
+
+@given(st.text(alphabet="09.+-e _", max_size=6))
+def test_a_decimal_is_the_same_alone_and_beside_a_cell_that_is_none(text: str) -> None:
+    """A chunk of plain characters goes without the pattern, any other by it: neither takes what the other refuses."""
+    kind = ColumnType("decimal", pa.decimal128(12, 2))
+    plain = re.fullmatch(r"[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)", text)
+    fits = plain is not None and len(text.partition(".")[2].rstrip("0")) <= 2
+    alone, beside = cast_values(pa.array([text]), kind), cast_values(pa.array([text, "x"]), kind)
+    assert alone[0].as_py() == beside[0].as_py() == (Decimal(text) if fits else None)

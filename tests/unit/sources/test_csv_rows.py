@@ -46,6 +46,13 @@ def test_agrees_with_the_csv_module_however_the_file_is_cut(text: str, pieces: l
     assert (line_of_mismatch(text.encode(), pieces) is None) == strict(text)
 
 
+@given(st.lists(st.sampled_from(['"a"', '"b,\n"', "a", '"', '""', ",", "\n", "x" * 61, '"' + "y" * 127]), max_size=24))
+def test_agrees_with_the_csv_module_where_a_file_is_longer_than_a_word(parts: list[str]) -> None:
+    """Quotes are followed 64 bytes at a time; what is open crosses from one such word to the next."""
+    text = "".join(parts)
+    assert (line_of_mismatch(text.encode(), [64, 64, 1]) is None) == strict(text)
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [
