@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,12 +15,16 @@ from veilflow.checks.conditions import holds
 from veilflow.model import TEXT, Checker, CheckOutcome, CheckPlan, Chunk, RowCondition, SourceColumn
 
 
-def open_checker(checks: Sequence[CheckPlan], columns: Sequence[SourceColumn]) -> Checker:
-    """What judges chunks, for one run; may be used from several threads.
+def open_checker(
+    checks: Sequence[CheckPlan], columns: Sequence[SourceColumn], stage: Literal["source", "output"] = "source"
+) -> Checker:
+    """What judges chunks by the row checks of a stage, for one run; may be used from several threads.
 
     A column is held against the plan before, so none is missing here. VEIL207 for a check that does not fit.
     """
-    return _Checker(checks, columns)
+    return _Checker(
+        {number: check for number, check in enumerate(checks) if check.kind == "row" and check.stage == stage}, columns
+    )
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,9 @@ class _Group:
 class _Checker:
     """The checks of one plan, each with its engine. Great Expectations is imported only if one needs it."""
 
-    def __init__(self, checks: Sequence[CheckPlan], columns: Sequence[SourceColumn]) -> None:
+    def __init__(self, checks: Mapping[int, CheckPlan], columns: Sequence[SourceColumn]) -> None:
         kinds = {column.name: column.type for column in columns}
-        fitted = {number: fit_check(check, kinds) for number, check in enumerate(checks) if check.kind == "row"}
+        fitted = {number: fit_check(check, kinds) for number, check in checks.items()}
         self._rows = tuple(fitted)
         conditions = {number: fitting_condition(check, kinds) for number, check in fitted.items()}
         self._groups = []

@@ -19,9 +19,10 @@ _KEYS = (
     "expectation_context",
 )  # fmt: skip
 #: What an expectation's ``meta.veilflow`` may say.
-_META = ("title", "engine", "on_fail")
+_META = ("title", "engine", "on_fail", "stage")
 _ENGINES = ("compiled", "great_expectations")
 _ON_FAIL = ("refuse", "quarantine", "warn")
+_STAGES = ("source", "output")
 #: What a severity of Great Expectations means where nothing says `on_fail`.
 _SEVERITIES = {"critical": "refuse", "warning": "quarantine", "info": "warn"}
 _SHOWN = 60
@@ -44,9 +45,11 @@ def plan_check(raw: Mapping[str, Any], place: Place, suite: Mapping[str, Any] | 
     arguments = {key: value for key, value in given.items() if value is not None}
     condition = _condition(arguments, str(kind), place)
     settings = _settings(raw, suite or {}, place)
-    on_fail = settings.get("on_fail")
+    on_fail, stage = settings.get("on_fail"), settings.get("stage", "source")
     if kind in TABLE_EXPECTATIONS:
-        on_fail = _table_on_fail(raw, on_fail, condition, place)
+        _refuse_condition(raw, condition, place)
+    if kind in TABLE_EXPECTATIONS or stage == "output":
+        on_fail = _on_fail_of_a_whole(raw, on_fail, stage, place)
     # Who asks for a quarantine without a share wants the run to go on whatever the share; `limits` bounds it.
     mostly = _mostly(arguments.pop("mostly", 0.0 if on_fail == "quarantine" else 1.0), str(kind), place)
     _check_arguments(str(kind), expectation, arguments, place)
@@ -64,11 +67,11 @@ def plan_check(raw: Mapping[str, Any], place: Place, suite: Mapping[str, Any] | 
         on_fail=on_fail or "quarantine",  # type: ignore[arg-type]  # checked to be one
         condition=condition,
         kind="table" if kind in TABLE_EXPECTATIONS else "row",
+        stage=stage,  # type: ignore[arg-type]  # checked to be one
     )
 
 
-def _table_on_fail(raw: Mapping[str, Any], asked: str | None, condition: Any, place: Place) -> str:
-    """``refuse`` or ``warn``: there is no single row to hold back."""
+def _refuse_condition(raw: Mapping[str, Any], condition: Any, place: Place) -> None:
     if condition is not None:
         raise VeilError(
             "VEIL305",
@@ -76,24 +79,29 @@ def _table_on_fail(raw: Mapping[str, Any], asked: str | None, condition: Any, pl
             "remove the condition",
             place,
         )
+
+
+def _on_fail_of_a_whole(raw: Mapping[str, Any], asked: str | None, stage: str, place: Place) -> str:
+    """``refuse`` or ``warn``: there is no single row to hold back, or it is treated already."""
     if asked == "quarantine" and _ours(raw.get("meta"), _META, place).get("on_fail") == "quarantine":
+        about = "the output" if stage == "output" else "the whole table"
         raise VeilError(
-            "VEIL207", f"{raw['type']} is about the whole table, so it cannot hold rows back", "on_fail: refuse, or warn", place
+            "VEIL207", f"{raw['type']} is about {about}, so it cannot hold rows back", "on_fail: refuse, or warn", place
         )  # fmt: skip
     return "warn" if asked in ("quarantine", "warn") else "refuse"
 
 
 def _settings(raw: Mapping[str, Any], suite: Mapping[str, Any], place: Place) -> dict[str, str]:
-    """``engine`` and ``on_fail``: of the expectation's own ``meta.veilflow``, then its severity, then the suite's."""
+    """``engine``, ``on_fail`` and ``stage``: of the expectation's own ``meta.veilflow``, then its severity, then the suite's."""
     severity = raw.get("severity")
     if severity is not None and severity not in _SEVERITIES:
         raise _unknown("there is no such severity", str(severity), _SEVERITIES, place)
     from_severity = {"on_fail": _SEVERITIES[severity]} if severity is not None else {}
     found = {**_ours(suite, _META[1:], place), **from_severity, **_ours(raw.get("meta"), _META, place)}
-    for key, known in (("engine", _ENGINES), ("on_fail", _ON_FAIL)):
+    for key, known in (("engine", _ENGINES), ("on_fail", _ON_FAIL), ("stage", _STAGES)):
         if key in found and found[key] not in known:
             raise _unknown(f"meta.veilflow.{key} does not fit", str(found[key]), known, place)
-    return {key: str(found[key]) for key in ("engine", "on_fail") if key in found}
+    return {key: str(found[key]) for key in ("engine", "on_fail", "stage") if key in found}
 
 
 def _ours(meta: Any, keys: tuple[str, ...], place: Place) -> dict[str, Any]:

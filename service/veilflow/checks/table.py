@@ -11,7 +11,7 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -37,11 +37,18 @@ class _Counting(Protocol):
 
 
 class TableChecker:
-    """The table checks of a plan over one run. Safe to use from several threads."""
+    """The table checks of one stage of a plan over one run. Safe to use from several threads."""
 
-    def __init__(self, checks: Sequence[CheckPlan], columns: Sequence[SourceColumn]) -> None:
+    def __init__(
+        self,
+        checks: Sequence[CheckPlan],
+        columns: Sequence[SourceColumn],
+        stage: Literal["source", "output"] = "source",
+    ) -> None:
         types = {column.name: column.type for column in columns}
-        self._checks = {number: check for number, check in enumerate(checks) if check.kind == "table"}
+        self._checks = {
+            number: check for number, check in enumerate(checks) if check.kind == "table" and check.stage == stage
+        }
         self._counting = {number: _counting(check, types) for number, check in self._checks.items()}
         self._lock = threading.Lock()
         self.counted: set[int] = set()

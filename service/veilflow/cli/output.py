@@ -330,7 +330,8 @@ def plan_lines(document: Mapping[str, Any], decision: Decision) -> list[str]:
     lines = [red(line) if row[5] == "no rule" else line for line, row in zip(lines, rows, strict=True)]
     plan = decision.plan
     lines += [
-        f"check   {check.title}  {check.kind}, {check.engine}, {check.on_fail}  {check.place}" for check in plan.checks
+        f"check   {check.title}  {check.stage}, {check.kind}, {check.engine}, {check.on_fail}  {check.place}"
+        for check in plan.checks
     ]
     lines += [f"filter  {rule.name}: {rule.column} {rule.op}  {rule.place}" for rule in plan.filters]
     target = plan.target

@@ -12,6 +12,7 @@ from veilflow.model.columns import (
     SourceConfig,
     SourceSchema,
     TargetConfig,
+    type_name,
 )
 from veilflow.model.credentials import (
     DerivedKey,
@@ -55,7 +56,9 @@ from veilflow.model.rows import (
     Start,
 )
 from veilflow.model.targets import (
+    Gate,
     Output,
+    OutputView,
     Publication,
     QuarantinedRow,
     Receipt,
@@ -88,10 +91,12 @@ __all__ = [
     "FileContent",
     "FileIdentity",
     "FilterPlan",
+    "Gate",
     "Limit",
     "Mode",
     "OnFail",
     "Output",
+    "OutputView",
     "Plan",
     "Progress",
     "Publication",
@@ -124,4 +129,5 @@ __all__ = [
     "TargetConfig",
     "TargetPlan",
     "Writer",
+    "type_name",
 ]

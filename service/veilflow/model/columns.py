@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -35,6 +35,17 @@ class ColumnType:
 
 
 TEXT = ColumnType("text", pa.string())
+
+_NAMES_OF_TYPES: tuple[tuple[Callable[[pa.DataType], bool], str], ...] = (
+    (pa.types.is_string, "text"), (pa.types.is_integer, "integer"), (pa.types.is_decimal, "decimal"),
+    (pa.types.is_floating, "float"), (pa.types.is_boolean, "boolean"), (pa.types.is_date, "date"),
+    (pa.types.is_timestamp, "timestamp"), (pa.types.is_binary, "binary"),
+)  # fmt: skip
+
+
+def type_name(kind: pa.DataType, otherwise: str) -> str:
+    """The name of the column type that has an Arrow type."""
+    return next((found for test, found in _NAMES_OF_TYPES if test(kind)), otherwise)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from veilflow.errors import Place
-from veilflow.model.columns import BadRowRule, ColumnType, Mode, Publish, SourceColumn
+from veilflow.model.columns import BadRowRule, ColumnType, Mode, Publish, SourceColumn, type_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,11 @@ class ColumnPlan:
     matched_by: str | None = None
     #: Why it may be weaker than in the policy that this one extends.
     unsafe_weaken: str | None = None
+
+    @property
+    def output_type(self) -> ColumnType:
+        """The type under which checks of the output know it."""
+        return ColumnType(type_name(self.output, self.type.name), self.output)
 
     @property
     def treatment(self) -> str:
@@ -91,8 +96,11 @@ class CheckPlan:
     engine: str = "compiled"
     on_fail: OnFail = "quarantine"
     condition: RowCondition | None = None
-    #: ``row``: judged chunk by chunk; ``table``: over the whole source, and never holds a row back.
-    kind: Literal["row", "table"] = "row"
+    #: ``row``: judged chunk by chunk; ``table``: over the whole of it; ``cross``: with another table. Only a row of the
+    #: source can be held back.
+    kind: Literal["row", "table", "cross"] = "row"
+    #: ``source``: every row that is read; ``output``: the table as publishing makes it, in the transaction that does.
+    stage: Literal["source", "output"] = "source"
 
     @property
     def column(self) -> str:
@@ -166,6 +174,14 @@ class Plan:
     @property
     def source_columns(self) -> tuple[SourceColumn, ...]:
         return tuple(SourceColumn(column.name, column.type) for column in self.columns)
+
+    @property
+    def output_columns(self) -> tuple[SourceColumn, ...]:
+        return tuple(SourceColumn(one.name, one.output_type) for one in self.columns if one.outcome == "load")
+
+    def has_checks(self, stage: Literal["source", "output"], *kinds: str) -> bool:
+        """Whether checks of these kinds (any, if none is named) stand at the stage."""
+        return any(check.stage == stage and (not kinds or check.kind in kinds) for check in self.checks)
 
 
 @dataclass(frozen=True, slots=True)

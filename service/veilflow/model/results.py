@@ -49,6 +49,7 @@ class CheckCount:
     passed: bool
     first: tuple[int, ...] = ()
     place: Place | None = None
+    stage: str = "source"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -79,6 +79,22 @@ class Writer(Protocol):
         """Rows and receipt in one transaction; returns only after the commit was seen to hold."""
 
 
+class OutputView(Protocol):
+    """The table as publishing makes it, seen in the transaction that publishes: with what is kept of the rows that were
+    there. Nobody else changes it until that ends."""
+
+    def rows(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Its rows in the types of the output schema; of some column if ``columns`` is empty. VEIL307 for a value that is
+        not of its type."""
+
+    def plain(self, columns: Sequence[str], other: str | None = None) -> Iterator[pa.RecordBatch]:
+        """Its rows, or those of another table of the target, as the target holds them. VEIL302 if that is not there."""
+
+
+#: Looks at the output and raises what forbids to publish it.
+Gate = Callable[[OutputView], None]
+
+
 class Target(Protocol):
     """Where a run's output goes. One file per kind under ``targets/``.
 
@@ -110,10 +126,10 @@ class Target(Protocol):
     def staged_rows(self) -> int:
         """Rows in the staging table, counted there."""
 
-    def publish(self, key_versions: Mapping[str, int]) -> int:
+    def publish(self, key_versions: Mapping[str, int], gate: Gate | None = None) -> int:
         """Replace, append or merge in one transaction that also writes the publication and the key version of
         each column into ``_veilflow`` and drops the staging; returns the rows published. A second call
-        of the same run changes nothing and returns the same. VEIL313 on append or merge under another key version,
+        of the same run changes nothing and returns the same. Nothing is published if ``gate`` raises. VEIL313 on append or merge under another key version,
         VEIL318 where the merge key does not tell the staged rows apart, VEIL319 for rows that the table refuses."""
 
     def publication(self, run_id: str) -> Publication | None:

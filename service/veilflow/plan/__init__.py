@@ -29,6 +29,7 @@ from veilflow.model import (
     Step,
     TargetConfig,
     TargetPlan,
+    type_name,
 )
 from veilflow.plan.inheritance import weaker_than_parents
 from veilflow.plan.linting import Elsewhere, findings, refusals
@@ -36,7 +37,7 @@ from veilflow.plan.matching import Labels, choice, closed_rules, plain_parameter
 from veilflow.plan.meaning import dated, digest, meaning_of, parts_of, policy_meaning
 from veilflow.policies import Match, Unlisted
 from veilflow.policies.lint import Finding
-from veilflow.treatments import TREATMENTS, every_step, key_uses, make_step, makes_a_key, type_name
+from veilflow.treatments import TREATMENTS, every_step, key_uses, make_step, makes_a_key
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def decide(
     errors += weaker_than_parents(policy, present, pipeline.labels)
     _names_present(pipeline, policy, columns, present, errors)
     _read_columns_fit(columns, errors)
-    checks = _checks(suite, schema, errors)
+    checks = _checks(suite, columns, errors)
     filters = tuple(_filter(rule, columns, errors) for rule in pipeline.filters)
     if columns and not any(column.outcome == "load" for column in columns):
         errors.append(
@@ -264,26 +265,34 @@ def _key_domain(
     return domain
 
 
-def _present(name: str, there: list[str], what: str, place: Place | None, errors: list[VeilError]) -> None:
+def _present(
+    name: str, there: list[str], what: str, place: Place | None, errors: list[VeilError], where: str = "source"
+) -> None:
     if name in there:
         return
     near = get_close_matches(name, there, n=1)
-    hint = (f"did you mean {near[0]}? " if near else "rename or remove it. ") + "The source has: " + ", ".join(there)
-    errors.append(VeilError("VEIL302", f'{what} "{name}", which is not in the source', hint, place))
+    hint = (f"did you mean {near[0]}? " if near else "rename or remove it. ") + f"The {where} has: " + ", ".join(there)
+    errors.append(VeilError("VEIL302", f'{what} "{name}", which is not in the {where}', hint, place))
 
 
 # --- checks and filters ------------------------------------------------------------------
 
 
-def _checks(suite: SuiteConfig | None, schema: SourceSchema, errors: list[VeilError]) -> tuple[CheckPlan, ...]:
+def _checks(
+    suite: SuiteConfig | None, columns: tuple[ColumnPlan, ...], errors: list[VeilError]
+) -> tuple[CheckPlan, ...]:
     checks = []
-    types = {column.name: column.type for column in schema.columns}
+    types_at = {
+        "source": {column.name: column.type for column in columns},
+        "output": {column.name: column.output_type for column in columns if column.outcome == "load"},
+    }
     for expectation in suite.expectations if suite else ():
         try:
             check = plan_check(expectation.raw, expectation.place, suite.meta if suite else None)
+            types = types_at[check.stage]
             missing = [column for column in check.reads if column not in types]
             for column in missing:
-                _present(column, list(types), "an expectation names the column", check.place, errors)
+                _present(column, list(types), "an expectation names the column", check.place, errors, check.stage)
             if not missing:
                 check = fit_check(check, types)
             checks.append(check)
@@ -409,8 +418,8 @@ def document(decision: Decision) -> dict[str, Any]:
             for column in plan.columns
         ],
         "checks": [
-            {"type": check.type, "column": check.column, "kind": check.kind, "engine": check.engine, "on_fail": check.on_fail,
-             "mostly": check.mostly, "title": check.title}
+            {"type": check.type, "column": check.column, "kind": check.kind, "stage": check.stage, "engine": check.engine,
+             "on_fail": check.on_fail, "mostly": check.mostly, "title": check.title}
             for check in plan.checks
         ],
         "secrets": list(plan.secrets),

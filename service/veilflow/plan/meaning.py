@@ -90,7 +90,7 @@ def _check_meaning(check: CheckPlan) -> list[Any]:
     meaning: list[Any] = [check.type, check.columns, dict(check.arguments), check.mostly]
     if check.on_fail != "quarantine" or check.condition is not None:
         meaning += [check.on_fail, None if check.condition is None else asdict(check.condition)]
-    return meaning
+    return [*meaning, check.stage] if check.stage != "source" else meaning
 
 
 def _column_meaning(column: ColumnPlan) -> list[Any]:

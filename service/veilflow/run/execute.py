@@ -7,7 +7,7 @@ import json
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -33,6 +33,7 @@ from veilflow.plan.approval import refuse_moved
 from veilflow.quarantine import Quarantine
 from veilflow.run.books import Beginning, close_the_dead, completed_by
 from veilflow.run.chunk import Treated, Work, process
+from veilflow.run.output import OutputGate, Rehearsed, stop_here
 from veilflow.run.prepare import Loaded, Opened, Prepared, load, open_parts, resolve
 from veilflow.run.replay import Replay, refuse_replay
 from veilflow.run.request import Request
@@ -187,6 +188,7 @@ class _Run:
         self._step("stage", self._stage)
         self._step("verify", self._verify)
         if self.request.dry_run:
+            self._rehearse()
             self._opened.target.discard()
         else:
             # The intent is durable before the target changes: if this process dies in publishing, the next
@@ -324,7 +326,7 @@ class _Run:
     def _judge_tables(self) -> None:
         """Count what an earlier attempt staged and this process did not read, then judge."""
         left = set(self.receipts) - self._tables.counted
-        if left and any(check.kind == "table" for check in self.plan.checks):
+        if left and self.plan.has_checks("source", "table"):
             for part in self._prepared.source.slices(self.plan.source_columns, self.plan.chunk_rows):
                 if part.number in left:
                     self._tables.add(part.read())
@@ -344,7 +346,22 @@ class _Run:
 
     def _publish(self) -> None:
         self.publishing = True
-        self._opened.target.publish(self._opened.column_key_versions)
+        # The verdicts on the output are durable, like the intent, before the target changes.
+        self._through_gate(lambda: self._save("running"))
+
+    def _rehearse(self) -> None:
+        """A dry run meets what publishing would meet: all of it happens, and the transaction is given up."""
+        if self.plan.has_checks("output"):
+            with suppress(Rehearsed):
+                self._step("verify", lambda: self._through_gate(stop_here))
+
+    def _through_gate(self, then: Callable[[], None]) -> None:
+        gate = OutputGate(self.plan, self._judged, then) if self.plan.has_checks("output") else None
+        self._opened.target.publish(self._opened.column_key_versions, gate)
+
+    def _judged(self, output: tuple[TableOutcome, ...]) -> None:
+        numbers = {one.check for one in output}
+        self.table_outcomes = (*(one for one in self.table_outcomes if one.check not in numbers), *output)
 
     # --- how it ends ---
 

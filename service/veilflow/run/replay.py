@@ -69,8 +69,8 @@ class Replay:
         """The plan with its checks as a replay judges them."""
         plan = prepared.decision.plan
         waived = _waived(plan.checks, self.waived)
-        # What is about the whole table cannot be said of the few rows that were held back.
-        rows = [check for check in plan.checks if check.kind == "row"]
+        # What is about the whole source cannot be said of the few rows that were held back.
+        rows = [check for check in plan.checks if check.kind == "row" or check.stage == "output"]
         checks = tuple(_judged_again(check, check is waived) for check in rows)
         return replace(prepared, decision=replace(prepared.decision, plan=replace(plan, checks=checks)))
 

@@ -57,17 +57,19 @@ def checks_of(plan: Plan, receipts: Iterable[Receipt], tables: Sequence[TableOut
     found = sorted(receipts, key=lambda receipt: receipt.chunk)
     judged = {outcome.check: outcome for outcome in tables}
     return tuple(
-        _check_count(check, str(number), found) if check.kind == "row" else _table_count(check, judged.get(number))
+        _check_count(check, str(number), found)
+        if (check.kind, check.stage) == ("row", "source")
+        else _whole_count(check, judged.get(number))
         for number, check in enumerate(plan.checks)
     )
 
 
-def _table_count(check: CheckPlan, outcome: TableOutcome | None) -> CheckCount:
+def _whole_count(check: CheckPlan, outcome: TableOutcome | None) -> CheckCount:
     """A check that was not judged (the run ended before) did not pass."""
     evaluated, failed, passed = (outcome.evaluated, outcome.failed, outcome.passed) if outcome else (0, 0, False)
     return CheckCount(
-        check.type, check.column, check.title, "table", check.engine, check.on_fail, evaluated, failed, passed, (),
-        check.place,
+        check.type, check.column, check.title, check.kind, check.engine, check.on_fail, evaluated, failed, passed, (),
+        check.place, check.stage,
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from veilflow.errors import VeilError, raise_all
-from veilflow.model import Counts, FileIdentity, Plan, Receipt, TableOutcome
+from veilflow.model import CheckPlan, Counts, FileIdentity, Plan, Receipt, TableOutcome
 from veilflow.run.result import counts_of
 
 
@@ -32,7 +32,7 @@ def verify(
             "VEIL309", f"{source} has no row",
             "say `allow_empty: true` in the pipeline if an empty table is right",
         )  # fmt: skip
-    raise_all([*_mostly(plan, receipts), *_tables(plan, tables), *_limit(plan, counts)])
+    raise_all([*_mostly(plan, receipts), *failed_wholes(plan, tables), *_limit(plan, counts)])
 
 
 def _books(counts: Counts, receipts: Mapping[int, Receipt], staged_rows: int) -> None:
@@ -70,17 +70,21 @@ def _mostly(plan: Plan, receipts: Mapping[int, Receipt]) -> list[VeilError]:
     return problems
 
 
-def _tables(plan: Plan, outcomes: Sequence[TableOutcome]) -> list[VeilError]:
-    """Checks about the whole table; what was observed is not told, because it can be a person's value."""
+def failed_wholes(plan: Plan, outcomes: Sequence[TableOutcome]) -> list[VeilError]:
+    """Checks about a whole table that refuse; what was observed is not told, because it can be a person's value."""
     return [
         VeilError(
-            "VEIL306", f"{check.title}: this does not hold over {outcome.evaluated:,} rows"
-            + (f", {outcome.failed:,} of them repeat a value" if outcome.failed else ""),
+            "VEIL306", f"{check.title}: this does not hold over {outcome.evaluated:,} rows{_of_the_output(check)}"
+            + (f", {outcome.failed:,} of them fail" if outcome.failed else ""),
             "repair the source, or the expectation; `on_fail: warn` publishes all the same", check.place,
         )
         for outcome in outcomes
         if not outcome.passed and (check := plan.checks[outcome.check]).on_fail == "refuse"
     ]  # fmt: skip
+
+
+def _of_the_output(check: CheckPlan) -> str:
+    return " of the table as it would be" if check.stage == "output" else ""
 
 
 def _limit(plan: Plan, counts: Counts) -> list[VeilError]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from veilflow.errors import PassingFault, VeilError
-from veilflow.model import Output, Publication, Publish, Receipt, Writer
+from veilflow.model import Gate, Output, Publication, Publish, Receipt, Writer
 from veilflow.targets.locks import FileLock
 from veilflow.targets.merging import Tables, check_key, insert_all, rewrite
 from veilflow.targets.metadata import (
@@ -22,6 +23,7 @@ from veilflow.targets.metadata import (
     same_number,
     same_shape,
 )
+from veilflow.targets.reading import FETCH_ROWS, no_table, unfit_value
 from veilflow.targets.values import each_column, whole_microseconds
 
 _STAGING_SCHEMA = "veilflow_staging"
@@ -114,7 +116,7 @@ class DuckdbTarget:
         with self._connect() as connection:
             return int(connection.execute(f"select count(*) from {_staging(self._run_id)}").fetchone()[0])
 
-    def publish(self, key_versions: Mapping[str, int]) -> int:
+    def publish(self, key_versions: Mapping[str, int], gate: Gate | None = None) -> int:
         published = self.publication(self._run_id)
         if published is not None:
             return published.rows
@@ -124,6 +126,8 @@ class DuckdbTarget:
             metadata.check_versions(self._output.mode, key_versions)
             staged = tables.count(f"select count(*) from {tables.staging}")
             loaded = same_number(self._move(connection, tables), staged)
+            if gate is not None:
+                gate(_View(connection, self._output))
             metadata.record(loaded, key_versions)
             connection.execute("commit")
         return loaded
@@ -197,6 +201,31 @@ class DuckdbTarget:
                 if isinstance(error, duckdb.Error):
                     raise _mapped(error, self._path) from None
                 raise
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """See ``model.OutputView``: DuckDB gives Arrow by itself."""
+
+    connection: Any
+    output: Output
+
+    def rows(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        schema = pa.schema([self.output.schema.field(name) for name in columns or self.output.schema.names[:1]])
+        for batch in self.plain(schema.names):
+            try:
+                yield from pa.Table.from_batches([batch]).cast(schema).to_batches()
+            except pa.ArrowException:
+                raise unfit_value(self.output.table, ", ".join(schema.names)) from None
+
+    def plain(self, columns: Sequence[str], other: str | None = None) -> Iterator[pa.RecordBatch]:
+        table = self.output.table if other is None else other
+        listed = ", ".join(f"veilflow_read.{_quote(name)}" for name in columns) or "1"
+        try:
+            relation = self.connection.sql(f"select {listed} from {_quote(table)} as veilflow_read")
+        except (duckdb.CatalogException, duckdb.BinderException):
+            raise no_table(table) from None
+        yield from relation.to_arrow_reader(FETCH_ROWS)
 
 
 class _DuckdbWriter:

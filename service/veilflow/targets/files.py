@@ -18,7 +18,8 @@ import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
 from veilflow.errors import VeilError
-from veilflow.model import Publication, Publish, Receipt, Writer
+from veilflow.model import Gate, Publication, Publish, Receipt, Writer
+from veilflow.targets.file_view import FileView
 
 _PART = ".part"
 #: How the bytes of CSV and JSON Lines are packed, by the ending of the file's name. Parquet packs its columns itself.
@@ -65,12 +66,16 @@ class FileTarget:
 
     def _open_sink(self, plain: BinaryIO) -> Any:
         file: Any = plain
-        if self._kind != "parquet" and self._path.suffix.lower() in _PACKED:
-            file = self._packed = pa.CompressedOutputStream(plain, _PACKED[self._path.suffix.lower()])
+        if self._packing:
+            file = self._packed = pa.CompressedOutputStream(plain, self._packing)
         if self._kind == "csv":
             # Strings are quoted and null is not, so that a reader can tell null from the empty string.
             return pcsv.CSVWriter(file, self._schema, write_options=pcsv.WriteOptions(quoting_style="all_valid"))
         return pq.ParquetWriter(file, self._schema, compression="zstd") if self._kind == "parquet" else file
+
+    @property
+    def _packing(self) -> str | None:
+        return None if self._kind == "parquet" else _PACKED.get(self._path.suffix.lower())
 
     def receipts(self) -> dict[int, Receipt]:
         return dict(self._receipts)
@@ -92,7 +97,7 @@ class FileTarget:
     def staged_rows(self) -> int:
         return sum(receipt.loaded for receipt in self._receipts.values())
 
-    def publish(self, _key_versions: Mapping[str, int]) -> int:
+    def publish(self, _key_versions: Mapping[str, int], gate: Gate | None = None) -> int:
         assert self._file is not None
         try:
             # Closing what packs the bytes closes the file: the copy of its descriptor keeps the lock and syncs the rest.
@@ -100,6 +105,8 @@ class FileTarget:
             self._close_sinks()
             if kept is not None:
                 os.fsync(kept)
+            if gate is not None:
+                gate(FileView(self._kind, self._temporary, self._schema, self._packing))
             self._temporary.replace(self._path)
             _sync_directory(self._path.absolute().parent)
             if kept is not None:

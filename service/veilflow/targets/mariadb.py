@@ -15,10 +15,11 @@ from typing import Any
 import pyarrow as pa
 import pymysql
 from pymysql.connections import Connection
+from pymysql.cursors import SSCursor
 
 from veilflow.databases.mariadb import connect, mapped, quote
 from veilflow.errors import PassingFault, VeilError
-from veilflow.model import Output, Publication, Publish, Receipt, Secret, Writer
+from veilflow.model import Gate, Output, Publication, Publish, Receipt, Secret, Writer
 from veilflow.targets.changing import ChangingWriter
 from veilflow.targets.mariadb_merge import merge, prepare
 from veilflow.targets.mariadb_rows import value_lists
@@ -33,10 +34,13 @@ from veilflow.targets.metadata import (
     same_number,
     same_shape,
 )
+from veilflow.targets.reading import Rows, SqlView, no_table, portions
 
 _STAGING_DATABASE = "veilflow_staging"
 _PATIENCE_SECONDS = 30
 _LONGEST_PUBLISHING_SECONDS = 3600
+#: The numbers of the errors for a table and a column that are not there.
+_NOT_THERE = (1146, 1054)
 #: Compared byte by byte, blanks at the end included: no collation brings two people's keys together.
 _TABLE_OPTIONS = "engine = InnoDB default character set utf8mb4 collate utf8mb4_nopad_bin"
 _METADATA = create_statement("varchar(190)", long="longtext") + " " + _TABLE_OPTIONS
@@ -133,7 +137,7 @@ class MariadbTarget:
 
     # --- publishing ---
 
-    def publish(self, key_versions: Mapping[str, int]) -> int:
+    def publish(self, key_versions: Mapping[str, int], gate: Gate | None = None) -> int:
         published = self.publication(self._run_id)
         if published is not None:
             return published.rows
@@ -145,8 +149,10 @@ class MariadbTarget:
             if self._output.mode == "merge":
                 check_key(tables, self._output, staged_only=how == "rename")
             if how == "rename":
+                # Its staging is all that will be published, and only the run's own connections write there.
+                self._ask(gate, connection, tables.staging)
                 return self._rename(connection, tables, key_versions)
-            return self._rewrite(connection, tables, key_versions)
+            return self._rewrite(connection, tables, key_versions, gate)
 
     def _publish_alone(self, connection: Connection, run_id: str) -> None:
         """Wait until no other connection publishes the run: it may be at that though who asked for it is gone."""
@@ -154,14 +160,35 @@ class MariadbTarget:
         if run(connection, "select get_lock(%s, %s)", (name, _LONGEST_PUBLISHING_SECONDS))[0][0] != 1:
             raise PassingFault("VEIL401", "the database is still publishing the run", "wait, and look again")
 
-    def _rewrite(self, connection: Connection, tables: Tables, key_versions: Mapping[str, int]) -> int:
+    def _ask(self, gate: Gate | None, connection: Connection, table: str) -> None:
+        @contextmanager
+        def select(sql: str, shown: str) -> Iterator[Rows]:
+            try:
+                with closing(connection.cursor(SSCursor)) as cursor:
+                    cursor.execute(sql)
+                    yield portions(cursor.fetchmany)
+            except pymysql.Error as error:
+                if error.args and error.args[0] in _NOT_THERE:
+                    raise no_table(shown) from None
+                raise
+
+        if gate is not None:
+            gate(SqlView(table, self._output.table, self._schema, quote, quote, select))
+
+    def _rewrite(
+        self, connection: Connection, tables: Tables, key_versions: Mapping[str, int], gate: Gate | None
+    ) -> int:
         """In one transaction; the staging is dropped afterwards, because dropping commits."""
         metadata = self._metadata(connection)
         if self._output.mode == "merge":
             prepare(tables, self._output)
+        if gate is not None:
+            # Reading locks what it read, so nobody adds a row between the gate and the commit.
+            run(connection, "set session transaction isolation level serializable")
         connection.begin()
         staged = tables.count(f"select count(*) from {tables.staging}")
         loaded = merge(tables, self._output) if self._output.mode == "merge" else rewrite(tables, self._output)
+        self._ask(gate, connection, tables.target)
         metadata.record(same_number(loaded, staged), key_versions)
         metadata.begin()  # the staging is still there: should this process die now, the next run drops it
         connection.commit()

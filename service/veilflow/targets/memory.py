@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pyarrow as pa
 
-from veilflow.model import Publication, Publish, Receipt, Writer
+from veilflow.model import Gate, Publication, Publish, Receipt, Writer
+from veilflow.targets.reading import FETCH_ROWS, no_table
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """See ``model.OutputView``."""
+
+    table: pa.Table
+
+    def rows(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        yield from self.table.select(list(columns) or self.table.column_names[:1]).to_batches(FETCH_ROWS)
+
+    def plain(self, columns: Sequence[str], other: str | None = None) -> Iterator[pa.RecordBatch]:
+        if other is not None:
+            raise no_table(other)
+        yield from self.rows(columns)
 
 
 class MemoryTarget:
@@ -43,9 +60,12 @@ class MemoryTarget:
     def staged_rows(self) -> int:
         return sum(rows.num_rows for rows, _receipt in self._chunks.values())
 
-    def publish(self, _key_versions: Mapping[str, int]) -> int:
+    def publish(self, _key_versions: Mapping[str, int], gate: Gate | None = None) -> int:
         parts = [self._chunks[number][0] for number in sorted(self._chunks)]
-        self.table = pa.concat_tables(parts) if parts else self._schema.empty_table()
+        table = pa.concat_tables(parts) if parts else self._schema.empty_table()
+        if gate is not None:
+            gate(_View(table))
+        self.table = table
         return int(self.table.num_rows)
 
     def publication(self, _run_id: str) -> Publication | None:

@@ -16,7 +16,7 @@ from sqlalchemy.schema import CreateTable
 
 from veilflow.databases.postgresql import address, connect, mapped
 from veilflow.errors import PassingFault, VeilError
-from veilflow.model import Output, Publication, Publish, Receipt, Secret, Writer
+from veilflow.model import Gate, Output, Publication, Publish, Receipt, Secret, Writer
 from veilflow.targets.changing import ChangingWriter
 from veilflow.targets.merging import Tables, check_key, rewrite
 from veilflow.targets.metadata import (
@@ -28,6 +28,7 @@ from veilflow.targets.metadata import (
     same_number,
     same_shape,
 )
+from veilflow.targets.reading import Rows, SqlView, no_table, portions
 from veilflow.targets.values import each_column, has_nul, is_unsigned_64, unheld, whole_microseconds
 
 _STAGING_SCHEMA = "veilflow_staging"
@@ -180,7 +181,7 @@ class PostgresqlTarget:
 
     @property
     def _target(self) -> str:
-        return f"{_quote(self._namespace)}.{_quote(self._table)}" if self._namespace else _quote(self._table)
+        return _qualified(self._shown)
 
     @property
     def _staging(self) -> str:
@@ -216,7 +217,7 @@ class PostgresqlTarget:
             row = connection.execute(f"select count(*) from {self._staging}".encode()).fetchone()
         return int(row[0]) if row else 0
 
-    def publish(self, key_versions: Mapping[str, int]) -> int:
+    def publish(self, key_versions: Mapping[str, int], gate: Gate | None = None) -> int:
         published = self.publication(self._run_id)
         if published is not None:
             return published.rows
@@ -225,19 +226,24 @@ class PostgresqlTarget:
             metadata, tables = self._metadata(connection), self._tables(connection)
             metadata.check_versions(self._output.mode, key_versions)
             staged = tables.count(f"select count(*) from {tables.staging}")
-            loaded = same_number(self._move(connection, tables, staged), staged)
+            loaded = same_number(self._move(connection, tables, staged, gate), staged)
             metadata.record(loaded, key_versions)
         return loaded
 
-    def _move(self, connection: psycopg.Connection[Any], tables: Tables, staged: int) -> int:
+    def _move(self, connection: psycopg.Connection[Any], tables: Tables, staged: int, gate: Gate | None) -> int:
         """Publish by the way that ``_how`` says; returns the rows that came in."""
         if self._output.mode == "merge":
             # The plan of a join needs to know the staging's size, and nothing else counts it before autovacuum does.
             connection.execute(f"analyze {tables.staging}".encode())
             check_key(tables, self._output, staged_only=True)
         if self._how(connection) == "swap":
+            self._ask(gate, connection, tables.staging)
             return self._swap(connection, staged)
+        if gate is not None:
+            # Others may read it as it was, and write only after what was judged is published.
+            connection.execute(f"lock table {tables.target} in share row exclusive mode".encode())
         loaded = rewrite(tables, self._output)
+        self._ask(gate, connection, tables.target)
         tables.change(f"drop table {tables.staging}")
         return loaded
 
@@ -248,6 +254,18 @@ class PostgresqlTarget:
         moved = f"{_quote(namespace)}.{_quote(_staging_name(self._run_id))}"
         connection.execute(f"alter table {moved} rename to {_quote(self._table)}".encode())
         return staged
+
+    def _ask(self, gate: Gate | None, connection: psycopg.Connection[Any], table: str) -> None:
+        @contextmanager
+        def select(sql: str, shown: str) -> Iterator[Rows]:
+            try:
+                with connection.cursor(name="veilflow_read") as cursor:
+                    yield portions(cursor.execute(sql.encode()).fetchmany)
+            except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+                raise no_table(shown) from None
+
+        if gate is not None:
+            gate(SqlView(table, self._shown, self._schema, _quote, _qualified, select))
 
     def _tables(self, connection: psycopg.Connection[Any]) -> Tables:
         def count(sql: str) -> int:
@@ -401,6 +419,12 @@ def _lock_number(purpose: str, name: str) -> int:
 
 def _staging_name(run_id: str) -> str:
     return f"run_{run_id.lower()}"
+
+
+def _qualified(name: str) -> str:
+    """A table's name, which may name its schema."""
+    namespace, _, table = name.rpartition(".")
+    return f"{_quote(namespace)}.{_quote(table)}" if namespace else _quote(table)
 
 
 def _quote(name: str) -> str:

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.schema import CreateTable
 
 from veilflow.errors import PassingFault, VeilError
-from veilflow.model import Output, Publication, Publish, Receipt, Writer
+from veilflow.model import Gate, Output, Publication, Publish, Receipt, Writer
 from veilflow.targets.locks import FileLock
 from veilflow.targets.merging import Tables, check_key, rewrite
 from veilflow.targets.metadata import (
@@ -26,6 +26,7 @@ from veilflow.targets.metadata import (
     same_number,
     same_shape,
 )
+from veilflow.targets.reading import Rows, SqlView, no_table, portions
 from veilflow.targets.values import decimal_text, each_column, is_unsigned_64, refuse_nan, whole_microseconds
 
 _DIALECT = sqlite_dialect.dialect()
@@ -139,7 +140,7 @@ class SqliteTarget:
         with self._connect() as connection:
             return int(connection.execute(f"select count(*) from {_quote(self._staging)}").fetchone()[0])
 
-    def publish(self, key_versions: Mapping[str, int]) -> int:
+    def publish(self, key_versions: Mapping[str, int], gate: Gate | None = None) -> int:
         published = self.publication(self._run_id)
         if published is not None:
             return published.rows
@@ -148,12 +149,12 @@ class SqliteTarget:
             metadata, tables = self._metadata(connection), self._tables(connection)
             metadata.check_versions(self._output.mode, key_versions)
             staged = tables.count(f"select count(*) from {tables.staging}")
-            loaded = same_number(self._move(connection, tables, staged), staged)
+            loaded = same_number(self._move(connection, tables, staged, gate), staged)
             metadata.record(loaded, key_versions)
             connection.commit()
         return loaded
 
-    def _move(self, connection: sqlite3.Connection, tables: Tables, staged: int) -> int:
+    def _move(self, connection: sqlite3.Connection, tables: Tables, staged: int, gate: Gate | None) -> int:
         """Publish by the way that ``_how`` says; returns the rows that came in."""
         if self._output.mode == "merge":
             check_key(tables, self._output, staged_only=True)
@@ -163,11 +164,27 @@ class SqliteTarget:
                 key = ", ".join(map(_quote, self._output.key))
                 tables.change(f"create index {_quote(self._staging + '_key')} on {tables.staging} ({key})")
             loaded = rewrite(tables, self._output)
+            self._ask(gate, connection, tables.target)
             tables.change(f"drop table {tables.staging}")
             return loaded
+        self._ask(gate, connection, tables.staging)
         tables.change(f"drop table if exists {tables.target}")
         tables.change(f"alter table {tables.staging} rename to {tables.target}")
         return staged
+
+    def _ask(self, gate: Gate | None, connection: sqlite3.Connection, table: str) -> None:
+        @contextmanager
+        def select(sql: str, shown: str) -> Iterator[Rows]:
+            try:
+                with closing(connection.execute(sql)) as cursor:
+                    yield portions(cursor.fetchmany)
+            except sqlite3.OperationalError as error:
+                if str(error).startswith("no such"):
+                    raise no_table(shown) from None
+                raise
+
+        if gate is not None:
+            gate(SqlView(table, self._table, self._schema, _quote, _quote, select))
 
     def _tables(self, connection: sqlite3.Connection) -> Tables:
         return Tables(

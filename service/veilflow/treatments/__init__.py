@@ -22,7 +22,7 @@ from veilflow.treatments.free_text import REDACT_TEXT
 from veilflow.treatments.generalise import GENERALISE
 from veilflow.treatments.hierarchy import HIERARCHY
 from veilflow.treatments.id_numbers import MASK_CARD, MASK_CHINESE_ID
-from veilflow.treatments.interface import Context, Make, Traits, Treatment, Unfit, makes_a_key, type_name
+from veilflow.treatments.interface import Context, Make, Traits, Treatment, Unfit, makes_a_key
 from veilflow.treatments.mask import KEEP_PREFIX, MASK
 from veilflow.treatments.names import MASK_CHINESE_NAME, MASK_NAME
 from veilflow.treatments.network import MASK_IP, URL_HOST
@@ -50,7 +50,6 @@ __all__ = [
     "key_uses",
     "make_step",
     "parameter_name",
-    "type_name",
 ]
 
 TREATMENTS: dict[str, Treatment] = {

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from veilflow.keys import FF1, Alphabet, Spelling, contents, once_per_value, skip_nulls, token_bytes
 from veilflow.keys.buffers import Bytes, blocks_of, by_length, in_blocks
+from veilflow.model import type_name
 from veilflow.treatments.alphabets import alphabet_of, characters_of
 from veilflow.treatments.interface import (
     TEXT_ONLY,
@@ -22,7 +23,6 @@ from veilflow.treatments.interface import (
     one_of,
     text,
     text_type,
-    type_name,
 )
 from veilflow.treatments.token import DEFAULT_FORM, TOKENISED, tokens
 

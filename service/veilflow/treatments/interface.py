@@ -134,18 +134,6 @@ class NoParameters:
     """Of treatments that take none."""
 
 
-_NAMES_OF_TYPES: tuple[tuple[Callable[[pa.DataType], bool], str], ...] = (
-    (pa.types.is_string, "text"), (pa.types.is_integer, "integer"), (pa.types.is_decimal, "decimal"),
-    (pa.types.is_floating, "float"), (pa.types.is_boolean, "boolean"), (pa.types.is_date, "date"),
-    (pa.types.is_timestamp, "timestamp"), (pa.types.is_binary, "binary"),
-)  # fmt: skip
-
-
-def type_name(kind: pa.DataType, otherwise: str) -> str:
-    """The name under which ``takes`` knows an Arrow type."""
-    return next((found for test, found in _NAMES_OF_TYPES if test(kind)), otherwise)
-
-
 def same_type(kind: pa.DataType, _parameters: object) -> pa.DataType:
     return kind
 

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from veilflow.model import Step
-from veilflow.treatments.interface import Context, Make, Treatment, Unfit, type_name
+from veilflow.model import Step, type_name
+from veilflow.treatments.interface import Context, Make, Treatment, Unfit
 
 Steps = tuple[Step, ...]
 

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 from veilflow.keys import hmac_words, token_bytes
 from veilflow.keys.buffers import in_blocks
 from veilflow.keys.words import Words
-from veilflow.treatments.interface import Context, Traits, Treatment, always, one_of, same_type, type_name
+from veilflow.model import type_name
+from veilflow.treatments.interface import Context, Traits, Treatment, always, one_of, same_type
 from veilflow.treatments.token import TOKENISED
 
 _Floats = np.ndarray[Any, np.dtype[np.float64]]

@@ -16,7 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from veilflow.treatments.interface import ALL, TEXT_ONLY, Context, Traits, Treatment, type_name
+from veilflow.model import type_name
+from veilflow.treatments.interface import ALL, TEXT_ONLY, Context, Traits, Treatment
 
 ENTRY_POINTS = "veilflow.treatments"
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from veilflow.keys import hmac_words, once_per_value, token_bytes
+from veilflow.model import type_name
 from veilflow.treatments.interface import (
     Context,
     Traits,
@@ -20,7 +21,6 @@ from veilflow.treatments.interface import (
     always,
     one_of,
     same_type,
-    type_name,
     whole,
 )
 from veilflow.treatments.token import TOKENISED

@@ -67,6 +67,8 @@ PATTERN = st.builds(
     st.sampled_from(["", "", "(?i)"]),
     st.lists(st.sampled_from(PIECES), min_size=1, max_size=4),
 ).filter(lambda source: _safe(source))
+#: Without \B: pandas finds it in an empty text, which re does not, unless a cell of the column is not ASCII.
+ONE_VERDICT = PATTERN.filter(lambda source: r"\B" not in source)
 FORMAT = st.sampled_from(
     ["%Y%m%d", "%Y-%m-%d", "%d.%m.%Y", "%y%m%d", "%H:%M:%S", "%m/%d", "%Y-%m-%dT%H:%M:%S.%f", "%d %b %Y", "%j"]
 )
@@ -114,10 +116,10 @@ def checks(draw: st.DrawFn) -> CheckPlan:
     if kind.endswith("lengths_to_equal"):
         return check(kind, column=text, value=draw(st.integers(0, 5)))
     if kind.endswith("match_regex"):
-        return check(kind, column=text, regex=draw(PATTERN))
+        return check(kind, column=text, regex=draw(ONE_VERDICT))
     if kind.endswith("match_regex_list"):
         given_ = {} if "not_match" in kind else {"match_on": draw(st.sampled_from(["any", "all"]))}
-        return check(kind, column=text, regex_list=draw(st.lists(PATTERN, min_size=1, max_size=3)), **given_)
+        return check(kind, column=text, regex_list=draw(st.lists(ONE_VERDICT, min_size=1, max_size=3)), **given_)
     if kind.endswith("strftime_format"):
         return check(kind, column=text, strftime_format=draw(FORMAT))
     name = draw(st.sampled_from(sorted(KINDS)))
