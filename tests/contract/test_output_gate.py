@@ -129,7 +129,9 @@ def test_the_gate_sees_what_is_kept_beside_what_is_new(
     assert rows == sorted(expected) == sorted(database.sql('select id, name from "order"'))
 
 
-@pytest.mark.parametrize(("mode", "depends"), [("replace", False), ("replace", True), ("append", False), ("merge", False)])
+@pytest.mark.parametrize(
+    ("mode", "depends"), [("replace", False), ("replace", True), ("append", False), ("merge", False)]
+)
 def test_a_gate_that_refuses_leaves_the_table_as_it_was(database: Store, mode: Mode, depends: bool) -> None:
     """No row came, none went, and no staging stays."""
     database.run("01A", pa.table({"id": [1, 2], "name": ["kept", "old"]}))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +9,6 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any, Literal, Protocol, TypeVar
 
-from veilflow import __version__
 from veilflow.checks import TableChecker
 from veilflow.errors import PassingFault, VeilError
 from veilflow.model import (
@@ -34,7 +31,7 @@ from veilflow.quarantine import Quarantine
 from veilflow.run.books import Beginning, close_the_dead, completed_by
 from veilflow.run.chunk import Treated, Work, process
 from veilflow.run.output import OutputGate, Rehearsed, stop_here
-from veilflow.run.prepare import Loaded, Opened, Prepared, load, open_parts, resolve
+from veilflow.run.prepare import Loaded, Opened, Prepared, discovery_key, load, open_parts, resolve
 from veilflow.run.replay import Replay, refuse_replay
 from veilflow.run.request import Request
 from veilflow.run.result import (
@@ -473,17 +470,6 @@ def _discard(target: Target) -> None:
         target.discard()
     except VeilError:
         return
-
-
-def discovery_key(loaded: Loaded, files: tuple[FileIdentity, ...]) -> str | None:
-    """A hash of all that decides a source's schema: its configuration, its files' sizes and times, this version. None
-    for a database, whose columns nothing but itself can tell: one that was cached would hide a new column."""
-    if not files:
-        return None
-    source = replace(loaded.pipeline.source, place=None)
-    named = [*loaded.policy.columns, *loaded.policy.unsafe_keep, *loaded.pipeline.labels]
-    parts = [__version__, repr(source), repr(named), source_fingerprint(files)]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def origin(error: BaseException) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from veilflow import __version__
 from veilflow.checks import open_checker
 from veilflow.config import (
     NamesConfig,
@@ -23,7 +26,17 @@ from veilflow.config import (
 )
 from veilflow.errors import VeilError, raise_all
 from veilflow.keys import KeyRing, age_identity, digest
-from veilflow.model import DerivedKey, Plan, Secret, Source, SourceConfig, SourceSchema, Surrogates, Target
+from veilflow.model import (
+    DerivedKey,
+    FileIdentity,
+    Plan,
+    Secret,
+    Source,
+    SourceConfig,
+    SourceSchema,
+    Surrogates,
+    Target,
+)
 from veilflow.plan import Decision, decide
 from veilflow.redaction import remember_bytes
 from veilflow.run.chunk import Work
@@ -32,7 +45,7 @@ from veilflow.run.secrets import check_kinds, connection_url, known_connection, 
 from veilflow.run.surrogates import SurrogateFiles, SurrogateMemory
 from veilflow.secret_stores.session import Session
 from veilflow.sources import open_source
-from veilflow.state import today
+from veilflow.state import source_fingerprint, today
 from veilflow.targets import open_target
 from veilflow.treatments import key_uses
 
@@ -93,6 +106,17 @@ def load(
     source = open_source(_with_expected(pipeline, policy), _url(session, names, pipeline.source.connection))
     elsewhere = purposes_elsewhere(project, policy)
     return Loaded(project, environment, pipeline, policy, suite, names, source, elsewhere)
+
+
+def discovery_key(loaded: Loaded, files: tuple[FileIdentity, ...]) -> str | None:
+    """A hash of all that decides a source's schema: its configuration, its files' sizes and times, this version. None
+    for a database, whose columns nothing but itself can tell: one that was cached would hide a new column."""
+    if not files:
+        return None
+    source = replace(loaded.pipeline.source, place=None)
+    named = [*loaded.policy.columns, *loaded.policy.unsafe_keep, *loaded.pipeline.labels]
+    parts = [__version__, repr(source), repr(named), source_fingerprint(files)]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def look(project: Path, environment: str, name: str) -> tuple[Loaded, SourceSchema]:
