@@ -301,6 +301,14 @@ CODES: dict[str, Code] = {
         "Rows in quarantine that cannot be replayed",
         "They were replayed already, their run published nothing, nothing is held back any more, or runs replace or merge the table and a later run has published: rows of an older source would stand beside its, or over them.",
     ),
+    "VEIL323": Code(
+        "Others could read staged rows",
+        "Rows wait in the schema `veilflow_staging` until they were checked, and nobody but the loading role may read them there. A grant on the schema, default privileges of the role, or a publication of all tables would let others; the text names whom, the hint has the statement that ends it. Superusers and members of `pg_read_all_data` read everything and cannot be kept out.",
+    ),
+    "VEIL324": Code(
+        "Row-level security hides rows of the target",
+        "The loading role does not see every row of the table. What it does not see it cannot replace or compare: old rows would stand beside the new ones. Owners see all rows unless the table says `force row level security`; others need BYPASSRLS.",
+    ),
     "VEIL325": Code(
         "The run cannot be resumed or cancelled",
         "A run is gone on with only as the run that it was: with the same pipeline, policy and suite, before another run of its pipeline has published, and not once it has ended. Only a run that is alive can be cancelled. The text says which.",

@@ -54,7 +54,7 @@ def mapped(error: BaseException) -> VeilError:
     if state.startswith(("22", "23", "54")):
         return VeilError(
             "VEIL319",
-            f"a constraint or a type of the table refuses a value (SQLSTATE {state})",
+            f"{_refusing(error)} refuses a value (SQLSTATE {state})",
             "look at the table's checks, keys and triggers; the row is not shown",
         )
     lost = state.startswith(("08", "57P", "53")) or state in ("40001", "40P01", "55P03")
@@ -69,3 +69,12 @@ def mapped(error: BaseException) -> VeilError:
         f"the database refused a statement (SQLSTATE {state})",
         "look the code up in PostgreSQL's documentation; the text is not shown, it may quote rows",
     )
+
+
+def _refusing(error: BaseException) -> str:
+    """What refused: the names of constraint, table and column stand apart from the text, which quotes rows."""
+    diagnosis = getattr(error, "diag", None)
+    for what in ("constraint", "column"):
+        if name := getattr(diagnosis, f"{what}_name", None):
+            return f'the {what} "{name}" of the table "{getattr(diagnosis, "table_name", "")}"'
+    return "a constraint or a type of the table"

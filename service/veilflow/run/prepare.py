@@ -24,7 +24,7 @@ from veilflow.config import (
     load_suite,
     purposes_elsewhere,
 )
-from veilflow.errors import VeilError, raise_all
+from veilflow.errors import Place, VeilError, raise_all
 from veilflow.keys import KeyRing, age_identity, digest
 from veilflow.model import (
     DerivedKey,
@@ -137,10 +137,16 @@ def resolve(loaded: Loaded, schema: SourceSchema, session: Session) -> Prepared:
         publish = target.inspect()
         raise_all(_short_lived(pipeline, names, session))
     except VeilError as error:
-        blocked = replace(decision, errors=(*decision.errors, *error.parts))
+        found = (_at(part, pipeline.target.place) for part in error.parts)
+        blocked = replace(decision, errors=(*decision.errors, *found))
         return Prepared(project, pipeline, names, source, blocked, None)
     plan = replace(decision.plan, target=replace(decision.plan.target, publish=publish))
     return Prepared(project, pipeline, names, source, replace(decision, plan=plan), target)
+
+
+def _at(error: VeilError, place: Place | None) -> VeilError:
+    """The error of a target with the place where the pipeline names it."""
+    return type(error)(error.code, error.problem, error.hint, error.place or place)
 
 
 def decide_loaded(loaded: Loaded, schema: SourceSchema, lengths: Mapping[str, int] | None = None) -> Decision:

@@ -35,7 +35,7 @@ def merge(tables: Tables, output: Output) -> int:
 
 
 def _same(tables: Tables, output: Output, target: str) -> str:
-    return f"s.{_DIGEST} = {_digest(tables, output, target)} and {same_key(output.key, tables.quote, target)}"
+    return f"s.{_DIGEST} = {_digest(tables, output, target)} and {same_key(tables, output.key, target)}"
 
 
 def _digest(tables: Tables, output: Output, table: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from veilflow.errors import VeilError
 from veilflow.model import Output
@@ -12,19 +12,30 @@ from veilflow.model import Output
 @dataclass(frozen=True, slots=True)
 class Tables:
     """The target and the staging, quoted, on one connection: ``count`` returns a query's one number, ``change`` runs a
-    statement and returns how many rows it met."""
+    statement and returns how many rows it met. ``casts`` are types that a staged column must be told to have;
+    ``overriding`` lets the values of the run stand where the table would make its own."""
 
     target: str
     staging: str
     quote: Callable[[str], str]
     count: Callable[[str], int]
     change: Callable[[str], int]
+    casts: Mapping[str, str] = field(default_factory=dict)
+    overriding: str = ""
+
+    def staged(self, name: str, alias: str = "") -> str:
+        """The expression that reads a staged column."""
+        cell = alias + self.quote(name)
+        return f"cast({cell} as {self.casts[name]})" if name in self.casts else cell
 
 
 def insert_all(tables: Tables, output: Output) -> int:
     """Insert every staged row; returns how many the database took."""
     names = ", ".join(map(tables.quote, output.schema.names))
-    return tables.change(f"insert into {tables.target} ({names}) select {names} from {tables.staging}")
+    cells = ", ".join(map(tables.staged, output.schema.names))
+    return tables.change(
+        f"insert into {tables.target} ({names}) {tables.overriding} select {cells} from {tables.staging}"
+    )
 
 
 def rewrite(tables: Tables, output: Output) -> int:
@@ -54,29 +65,31 @@ def merge(tables: Tables, output: Output) -> int:
     Returns the rows updated and inserted. VEIL318 where the key cannot be used."""
     check_key(tables, output)
     target, staging, quote = tables.target, tables.staging, tables.quote
-    same = same_key(output.key, quote)
+    same = same_key(tables, output.key)
     if output.delete:
-        tables.change(f"delete from {target} where not exists (select 1 from {staging} as s where {same_key(output.key, quote, target)})")  # fmt: skip
+        tables.change(
+            f"delete from {target} where not exists (select 1 from {staging} as s where {same_key(tables, output.key, target)})"
+        )
     met = tables.count(f"select count(*) from {staging} as s join {target} as t on {same}")
     others = [name for name in output.schema.names if name not in output.key]
     if others:
         tables.change(_update(tables, others, same))
-    names = [quote(name) for name in output.schema.names]
+    names, cells = map(quote, output.schema.names), (tables.staged(name, "s.") for name in output.schema.names)
     new = (
-        f"insert into {target} ({', '.join(names)}) select {', '.join('s.' + name for name in names)}"
+        f"insert into {target} ({', '.join(names)}) {tables.overriding} select {', '.join(cells)}"
         f" from {staging} as s left join {target} as t on {same} where t.{quote(output.key[0])} is null"
     )
     return met + tables.change(new)
 
 
 def _update(tables: Tables, columns: Sequence[str], same: str) -> str:
-    sets = ", ".join(f"{tables.quote(name)} = s.{tables.quote(name)}" for name in columns)
+    sets = ", ".join(f"{tables.quote(name)} = {tables.staged(name, 's.')}" for name in columns)
     return f"update {tables.target} as t set {sets} from {tables.staging} as s where {same}"
 
 
-def same_key(key: Sequence[str], quote: Callable[[str], str], target: str = "t") -> str:
+def same_key(tables: Tables, key: Sequence[str], target: str = "t") -> str:
     """The condition that a row of ``target`` and one of the staging ``s`` have the same key."""
-    return " and ".join(f"{target}.{quote(name)} = s.{quote(name)}" for name in key)
+    return " and ".join(f"{target}.{tables.quote(name)} = {tables.staged(name, 's.')}" for name in key)
 
 
 def _unusable(output: Output, problem: str) -> VeilError:

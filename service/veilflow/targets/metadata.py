@@ -110,10 +110,21 @@ def refuse_other_versions(key_versions: Mapping[str, int], there: Mapping[str, i
 
 def same_shape(table: str, existing: Mapping[str, str], wanted: Mapping[str, str]) -> None:
     """VEIL307 where the table that is there has other columns or types than the run's output."""
-    differing = sorted(name for name in wanted.keys() | existing.keys() if wanted.get(name) != existing.get(name))
-    if differing:
+    told = [f'"{name}" is missing' for name in wanted if name not in existing]
+    told += [f'"{name}" is not in the plan' for name in existing if name not in wanted]
+    told += [
+        f'"{name}" is {kind}, the plan has {wanted[name]}'
+        for name, kind in existing.items()
+        if wanted.get(name, kind) != kind
+    ]
+    refuse_differences(table, told)
+
+
+def refuse_differences(table: str, told: Sequence[str]) -> None:
+    """VEIL307 with every difference of a table that is there, if there is any."""
+    if told:
         raise VeilError(
-            "VEIL307", f'the table "{table}" exists with another shape: {", ".join(differing)}',
+            "VEIL307", f'the table "{table}" exists with another shape: {"; ".join(told)}',
             "name another table, or change the existing one to the plan's columns and types, or drop it",
         )  # fmt: skip
 

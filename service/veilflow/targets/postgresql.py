@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -15,8 +17,10 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.schema import CreateTable
 
 from veilflow.databases.postgresql import address, connect, mapped
-from veilflow.errors import PassingFault, VeilError
-from veilflow.model import Gate, Output, Publication, Publish, Receipt, Secret, Writer
+from veilflow.errors import PassingFault, VeilError, raise_all
+from veilflow.model import Gate, Mode, Output, Publication, Publish, Receipt, Secret, Writer
+from veilflow.targets import postgresql_catalog as catalog
+from veilflow.targets import postgresql_staging
 from veilflow.targets.changing import ChangingWriter
 from veilflow.targets.merging import Tables, check_key, rewrite
 from veilflow.targets.metadata import (
@@ -25,21 +29,30 @@ from veilflow.targets.metadata import (
     create_statement,
     locked_out,
     receipt_values,
+    refuse_differences,
     same_number,
-    same_shape,
 )
 from veilflow.targets.reading import Rows, SqlView, no_table, portions
 from veilflow.targets.values import each_column, has_nul, is_unsigned_64, unheld, whole_microseconds
 
-_STAGING_SCHEMA = "veilflow_staging"
 #: Not the drivers' own style of parameters, with which SQLAlchemy doubles a % in names.
 _DIALECT: Any = postgresql_dialect.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+_NEEDED: Mapping[Mode, Sequence[str]] = {
+    "replace": ("select", "insert", "update", "delete"), "append": ("select", "insert"),
+    "merge": ("select", "insert", "update"),
+}  # fmt: skip
+_NAMESPACE_OF_TABLE = """
+select coalesce((select nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = to_regclass(%s)),
+                current_schema())
+"""
 _MOST_COLUMNS = 1600
 _LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer names off in silence
 #: ADBC encodes a batch whole before it sends the first byte: by slices the server works while we encode, and both
 #: hold less at a time.
 _SLICE_ROWS = 8192
 _PATIENCE_SECONDS = 30
+#: How long a swap waits for readers with an older snapshot before the rows are rewritten in its place.
+_SETTLING_SECONDS = 2.0
 
 
 class PostgresqlTarget:
@@ -58,6 +71,11 @@ class PostgresqlTarget:
                 "VEIL214", f"the output has {len(self._schema)} columns, PostgreSQL's tables have at most {_MOST_COLUMNS}",
                 "drop columns in the policy, or load into another kind of database",
             )  # fmt: skip
+        own = self._table.startswith(TABLE) or self._namespace == postgresql_staging.SCHEMA
+        if own or not self._table or output.table.startswith("."):
+            raise VeilError(
+                "VEIL214", f'"{output.table}" does not name a table, or one of Veilflow\'s own', "say `table: schema.table`"
+            )  # fmt: skip
         for name in (self._table, self._namespace, *self._schema.names):
             if len(name.encode()) > _LONGEST_NAME or "\0" in name:
                 raise VeilError(
@@ -68,9 +86,39 @@ class PostgresqlTarget:
 
     def inspect(self) -> Publish:
         with self._connect() as connection:
+            raise_all([*postgresql_staging.problems(connection), *self._problems(connection)])
             how = self._how(connection)
             self._refuse_mortal_owner(connection)
             return how
+
+    def _problems(self, connection: psycopg.Connection[Any]) -> list[VeilError]:
+        """What the plan can tell of the table and its schema that forbids the run."""
+        namespace = self._namespace_of(connection)
+        if namespace is None:
+            named = f'the schema "{self._namespace}" does not exist' if self._namespace else "the user's search_path names no schema that exists"  # fmt: skip
+            return [VeilError("VEIL214", named, "create it, or name another one: `table: schema.table`")]
+        found = catalog.relation(connection, self._target)
+        if found is not None:
+            return catalog.unusable(self._shown, found, _NEEDED[self._output.mode])
+        row = connection.execute("select has_schema_privilege(%s, 'create')", (namespace,)).fetchone()
+        if row and row[0]:
+            return []
+        return [
+            VeilError(
+                "VEIL402",
+                f'the database user may not make a table in the schema "{namespace}"',
+                f'as its owner: grant create on schema "{namespace}" to the role, or make the table for it',
+            )  # fmt: skip
+        ]
+
+    def _namespace_of(self, connection: psycopg.Connection[Any]) -> str | None:
+        """The schema in which the table lies or will lie; None if there is no such schema."""
+        if not self._namespace:
+            sql, values = _NAMESPACE_OF_TABLE, self._target
+        else:
+            sql, values = "select nspname from pg_namespace where nspname = %s", self._namespace
+        row = connection.execute(sql.encode(), (values,)).fetchone()
+        return row[0] if row else None
 
     def _refuse_mortal_owner(self, connection: psycopg.Connection[Any]) -> None:
         """A user who expires soon must make things under a role that stays: else they would block its removal."""
@@ -85,40 +133,18 @@ class PostgresqlTarget:
             )  # fmt: skip
 
     def _how(self, connection: psycopg.Connection[Any]) -> Publish:
-        existing = self._columns(connection)
-        if not existing:
+        found = catalog.relation(connection, self._target)
+        if found is None:
             return "swap"
-        wanted = {field.name: _comparable(_sql_type(field.type).compile(dialect=_DIALECT)) for field in self._schema}
-        same_shape(self._shown, existing, wanted)
+        refuse_differences(self._shown, catalog.differences(found, self._types))
         if self._output.mode != "replace":
             return "transaction"
-        return "rewrite" if self._depended_on(connection) else "swap"
+        exact = catalog.same_types(found, self._types)
+        return "swap" if exact and not catalog.depended_on(connection, found) else "rewrite"
 
-    def _columns(self, connection: psycopg.Connection[Any]) -> dict[str, str]:
-        rows = connection.execute(
-            "select attname, format_type(atttypid, atttypmod) from pg_attribute"
-            " where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped",
-            (self._target,),
-        ).fetchall()
-        return {name: _comparable(kind) for name, kind in rows}
-
-    def _depended_on(self, connection: psycopg.Connection[Any]) -> bool:
-        """Whether dropping the table would lose something: indexes, constraints, triggers, views, rules, grants,
-        comments, defaults, partitions or row security."""
-        row = connection.execute(
-            "select relhasindex or relhastriggers or relhasrules or relrowsecurity or relispartition or relkind <> 'r'"
-            " or relacl is not null"
-            " or exists (select from pg_constraint where conrelid = c.oid or confrelid = c.oid)"
-            " or exists (select from pg_attrdef where adrelid = c.oid)"
-            " or exists (select from pg_attribute where attrelid = c.oid and attnum > 0 and (attnotnull or attacl is not null))"
-            " or exists (select from pg_description where objoid = c.oid)"
-            " or exists (select from pg_inherits where inhparent = c.oid)"
-            " or exists (select from pg_publication_rel where prrelid = c.oid)"
-            " or exists (select from pg_depend where refobjid = c.oid and deptype = 'n')"
-            " from pg_class c where oid = to_regclass(%s)",
-            (self._target,),
-        ).fetchone()
-        return bool(row and row[0])
+    @property
+    def _types(self) -> dict[str, str]:
+        return {field.name: str(_sql_type(field.type).compile(dialect=_DIALECT)).lower() for field in self._schema}
 
     # --- the run ---
 
@@ -129,8 +155,8 @@ class PostgresqlTarget:
             self._how(connection)
             if not connection.execute("select to_regclass(%s)", (TABLE,)).fetchone()[0]:  # type: ignore[index]
                 connection.execute(create_statement().encode())
-            connection.execute(f"create schema if not exists {_STAGING_SCHEMA}")
-            connection.execute(f"revoke all on schema {_STAGING_SCHEMA} from public")
+            postgresql_staging.make(connection)
+            raise_all(postgresql_staging.problems(connection))
             self._metadata(connection).begin()
             if connection.execute("select to_regclass(%s)", (self._staging,)).fetchone()[0]:  # type: ignore[index]
                 self._wait_for_writers(connection)
@@ -169,7 +195,9 @@ class PostgresqlTarget:
 
     def _drop(self, connection: psycopg.Connection[Any], run_id: str) -> None:
         with connection.transaction():
-            connection.execute(f"drop table if exists {_STAGING_SCHEMA}.{_quote(_staging_name(run_id))}".encode())
+            connection.execute(
+                f"drop table if exists {postgresql_staging.SCHEMA}.{_quote(_staging_name(run_id))}".encode()
+            )
             self._metadata(connection).forget(run_id)
 
     def _metadata(self, connection: psycopg.Connection[Any]) -> Metadata:
@@ -185,11 +213,11 @@ class PostgresqlTarget:
 
     @property
     def _staging(self) -> str:
-        return f"{_STAGING_SCHEMA}.{_quote(_staging_name(self._run_id))}"
+        return f"{postgresql_staging.SCHEMA}.{_quote(_staging_name(self._run_id))}"
 
     def _create(self) -> str:
         columns = [Column(field.name, _sql_type(field.type)) for field in self._schema]
-        table = Table(_staging_name(self._run_id), MetaData(schema=_STAGING_SCHEMA), *columns)
+        table = Table(_staging_name(self._run_id), MetaData(schema=postgresql_staging.SCHEMA), *columns)
         return str(CreateTable(table).compile(dialect=_DIALECT))
 
     def receipts(self) -> dict[int, Receipt]:
@@ -236,23 +264,48 @@ class PostgresqlTarget:
             # The plan of a join needs to know the staging's size, and nothing else counts it before autovacuum does.
             connection.execute(f"analyze {tables.staging}".encode())
             check_key(tables, self._output, staged_only=True)
-        if self._how(connection) == "swap":
+        found = catalog.relation(connection, self._target)
+        if found is None or (self._how(connection) == "swap" and _settled(connection)):
             self._ask(gate, connection, tables.staging)
-            return self._swap(connection, staged)
+            return self._swap(connection, found is None, staged)
+        self._refuse_misfits(connection, found)
         if gate is not None:
             # Others may read it as it was, and write only after what was judged is published.
             connection.execute(f"lock table {tables.target} in share row exclusive mode".encode())
-        loaded = rewrite(tables, self._output)
+        loaded = rewrite(replace(tables, casts=catalog.casts(found, self._schema.names)), self._kept(connection, found))
         self._ask(gate, connection, tables.target)
+        catalog.advance_sequences(connection, found, self._target, _quote)
         tables.change(f"drop table {tables.staging}")
         return loaded
 
-    def _swap(self, connection: psycopg.Connection[Any], staged: int) -> int:
-        namespace = self._namespace or connection.execute("select current_schema()").fetchone()[0]  # type: ignore[index]
+    def _kept(self, connection: psycopg.Connection[Any], found: catalog.Relation) -> Output:
+        """The output, by the key to which other tables refer if there are any: to remove a row and bring it again would
+        end what refers to it, or take that along."""
+        key = catalog.referenced_key(connection, found) if self._output.mode == "replace" else ()
+        return replace(self._output, mode="merge", key=key, delete=True) if key else self._output
+
+    def _refuse_misfits(self, connection: psycopg.Connection[Any], found: catalog.Relation) -> None:
+        """VEIL319 with the names of columns whose staged values the table cannot hold."""
+        tests = {name: catalog.misfit(found.columns[name], _quote(name)) for name in self._schema.names}
+        wanted = {name: test for name, test in tests.items() if test}
+        if not wanted:
+            return
+        counts = ", ".join(f"count(*) filter (where {test})" for test in wanted.values())
+        rows = connection.execute(f"select {counts} from {self._staging}".encode()).fetchone() or ()
+        raise_all(
+            unheld(name, f"in {number} rows it is null, too long or out of range for {found.columns[name].kind}")
+            for name, number in zip(wanted, rows, strict=True)
+            if number
+        )
+
+    def _swap(self, connection: psycopg.Connection[Any], is_new: bool, staged: int) -> int:
+        namespace = self._namespace_of(connection) or self._namespace
         connection.execute(f"drop table if exists {self._target}".encode())
         connection.execute(f"alter table {self._staging} set schema {_quote(namespace)}".encode())
         moved = f"{_quote(namespace)}.{_quote(_staging_name(self._run_id))}"
         connection.execute(f"alter table {moved} rename to {_quote(self._table)}".encode())
+        for grant in catalog.default_grants(connection, namespace, self._target) if is_new else ():
+            connection.execute(grant.encode())
         return staged
 
     def _ask(self, gate: Gate | None, connection: psycopg.Connection[Any], table: str) -> None:
@@ -275,7 +328,8 @@ class PostgresqlTarget:
         def change(sql: str) -> int:
             return connection.execute(sql.encode()).rowcount
 
-        return Tables(self._target, self._staging, _quote, count, change)
+        # Columns that are always generated take what the run loads.
+        return Tables(self._target, self._staging, _quote, count, change, overriding="overriding system value")
 
     def publication(self, run_id: str) -> Publication | None:
         with self._connect() as connection:
@@ -331,7 +385,7 @@ class _PostgresqlWriter:
                         _staging_name(target._run_id),
                         _exact(pa.table(rows)).to_reader(max_chunksize=_SLICE_ROWS),
                         mode="append",
-                        db_schema_name=_STAGING_SCHEMA,
+                        db_schema_name=postgresql_staging.SCHEMA,
                     )
                 cursor.execute(
                     f"insert into {TABLE} values ($1, $2, $3, $4, $5)",
@@ -396,10 +450,13 @@ def _sql_type(kind: pa.DataType) -> Any:
     return LargeBinary() if pa.types.is_binary(kind) else Text()
 
 
-def _comparable(kind: str) -> str:
-    """A type's name as both SQLAlchemy and PostgreSQL's catalogue are brought to."""
-    name = str(kind).lower().replace(" ", "")
-    return {"timestampwithouttimezone": "timestamp", "timestampwithtimezone": "timestamptz"}.get(name, name)
+def _settled(connection: psycopg.Connection[Any]) -> bool:
+    """Whether everybody who held a snapshot when this was asked has let it go."""
+    older, end = catalog.older_readers(connection), time.monotonic() + _SETTLING_SECONDS
+    while older and time.monotonic() < end:
+        time.sleep(0.05)
+        older &= catalog.older_readers(connection)
+    return not older
 
 
 def _alive(connection: psycopg.Connection[Any]) -> bool:
