@@ -313,6 +313,10 @@ CODES: dict[str, Code] = {
         "The run cannot be resumed or cancelled",
         "A run is gone on with only as the run that it was: with the same pipeline, policy and suite, before another run of its pipeline has published, and not once it has ended. Only a run that is alive can be cancelled. The text says which.",
     ),
+    "VEIL326": Code(
+        "The files of a source differ",
+        "All files that a pattern matches need the same columns with the same types, in whatever order. The text names the column and two files. In Parquet the type is the file's own, unless the pipeline's `columns:` declare one.",
+    ),
     # 4xx: out of reach
     "VEIL401": Code("The database is out of reach", "No connection could be made, or it was lost."),
     "VEIL402": Code("The database rejected the credential", "User, password or permission was rejected."),

@@ -334,7 +334,9 @@ def plan_lines(document: Mapping[str, Any], decision: Decision) -> list[str]:
         for check in plan.checks
     ]
     lines += [f"filter  {rule.name}: {rule.column} {rule.op}  {rule.place}" for rule in plan.filters]
-    target = plan.target
+    source, target = plan.source, plan.target
+    if source.files:
+        lines.append(f"source  {source.kind} {source.location}: {source.files:,} file{'s' * (source.files > 1)}")
     lines.append(f"target  {target.kind} {target.location}, table {target.table}: {target.mode} by {target.publish}")
     lines.append(f"secrets {', '.join(document['secrets']) or 'none'}")
     return lines + finding_lines(document["findings"])

@@ -71,7 +71,8 @@ def show(
         _document(common, "quarantine_rows", run_id=opened.held.run_id, rows=rows)
         return 0
     for row in rows:
-        print(f"row {row['position'] + 1}: {'; '.join(row['reasons'])}")
+        place = f" of {row['file']}" if row["file"] else ""
+        print(f"row {row['position'] + 1}{place}: {'; '.join(row['reasons'])}")
         print("\n".join(f"    {name} = {value}" for name, value in row["values"].items()))
     return 0
 
@@ -91,15 +92,21 @@ def _show_reasons(opened: OpenedQuarantine, common: Common) -> int:
 
 
 def _rows(opened: OpenedQuarantine, limit: int) -> list[dict[str, Any]]:
-    from veilflow.quarantine import POSITION, RAW, REASONS
+    from veilflow.model import ROWS_A_FILE
+    from veilflow.quarantine import FILE, POSITION, RAW, REASONS
 
     found: list[dict[str, Any]] = []
     for _entry, table in opened.held.tables(opened.identities):
         for row in table.slice(0, max(limit - len(found), 0)).to_pylist():
-            position, reasons, raw = row.pop(POSITION), row.pop(REASONS), row.pop(RAW)
+            position, file, reasons, raw = row.pop(POSITION), row.pop(FILE), row.pop(REASONS), row.pop(RAW)
             values = row if raw is None else {"(row as read)": raw.decode("utf-8", "backslashreplace")}
             found.append(
-                {"position": position, "reasons": reasons, "values": {n: _plain(v) for n, v in values.items()}}
+                {
+                    "position": position % ROWS_A_FILE,
+                    "file": file,
+                    "reasons": reasons,
+                    "values": {n: _plain(v) for n, v in values.items()},
+                }
             )
     return found
 
@@ -225,7 +232,9 @@ def find(*, subject: bool, column: str | None = None, identity: Identity = None,
     if common.json:
         _document(common, "quarantine_matches", matches=[asdict(one) for one in matches])
         return 0
-    print("\n".join(f"{one.run_id}  row {one.position + 1}  {', '.join(one.columns)}" for one in matches) or "no row")
+    places = [f"row {one.position + 1}" + (f" of {one.source_file}" if one.source_file else "") for one in matches]
+    lines = [f"{one.run_id}  {place}  {', '.join(one.columns)}" for one, place in zip(matches, places, strict=True)]
+    print("\n".join(lines) or "no row")
     return 0
 
 

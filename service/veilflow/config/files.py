@@ -7,6 +7,7 @@ import typing
 import unicodedata
 from datetime import date
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -120,9 +121,9 @@ def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
     if policy and (not _NAME.fullmatch(policy) or Path(policy).suffix in (".yaml", ".yml")):
         root.wrong(root.node("policy") or Node(None, root.place), "must be a policy's name", "policy",
                    "the file's name in policies/, without directory and ending")  # fmt: skip
-    if target.path is not None and source.shown and target.path.resolve() == source.path.resolve():
+    if target.path is not None and source.shown and _is_of(target.path, source):
         problems.append(
-            VeilError("VEIL202", f"{shown}: the target is the file of the source", "name another path", target.place)
+            VeilError("VEIL202", f"{shown}: the target is a file of the source", "name another path", target.place)
         )
     raise_all(problems)
     return PipelineConfig(
@@ -131,6 +132,15 @@ def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
         chunk_rows=chunk_rows, allow_empty=allow_empty, on_overlap=on_overlap, as_of=as_of, labels=labels,
         quarantine_recipient=recipient, quarantine_days=days,
     )  # fmt: skip
+
+
+def _is_of(path: Path, source: SourceConfig) -> bool:
+    """Whether a path is that of the source, or is matched by it: the next run would read what this one wrote."""
+    written, pattern = path.resolve(), source.path.resolve()
+    if "**" in pattern.parts:
+        return fnmatchcase(str(written), str(pattern).replace("**/", "*"))
+    same_depth = len(written.parts) == len(pattern.parts)
+    return written == pattern or (same_depth and all(map(fnmatchcase, written.parts, pattern.parts)))
 
 
 def _date(found: Mapping, key: str) -> date | None:

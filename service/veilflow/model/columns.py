@@ -50,10 +50,20 @@ def type_name(kind: pa.DataType, otherwise: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SourceColumn:
-    """One column of a source: its name after NFC and trimming, and its type."""
+    """One column of a source: its name after NFC and trimming, and its type. ``file`` is the first that has it, where
+    the source has several files and not all do."""
 
     name: str
     type: ColumnType
+    file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnevenColumn:
+    """A column in which a file of a source differs from the first one; ``difference`` says how, in words that name both."""
+
+    name: str
+    difference: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +71,20 @@ class SourceSchema:
     """What is known of a source before a row is read.
 
     ``closed`` says that there are no columns but these; a JSON source cannot know that before
-    it is read, so it holds each row against the plan while reading.
+    it is read, so it holds each row against the plan while reading. ``files`` is how many there are behind it, and
+    ``uneven`` what differs between them.
     """
 
     columns: tuple[SourceColumn, ...]
     closed: bool = True
+    files: int = 0
+    uneven: tuple[UnevenColumn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class SourceConfig:
-    """A pipeline's ``source:``. ``path`` is absolute, ``shown`` is as written; ``types`` are the declared
-    column types. ``null_values`` are the unquoted CSV fields that mean null. A database has a ``table`` or a ``query``,
+    """A pipeline's ``source:``. ``path`` is absolute, ``shown`` is as written; either may be a pattern, of which ``listed``
+    are the files that a run began with, once it has begun. ``types`` are the declared column types. ``null_values`` are the unquoted CSV fields that mean null. A database has a ``table`` or a ``query``,
     and a server a ``connection`` of ``secrets/names.yaml`` in the place of the path."""
 
     kind: str
@@ -91,6 +104,7 @@ class SourceConfig:
     query: str | None = None
     order_by: tuple[str, ...] = ()
     connection: str | None = None
+    listed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,15 @@ class FilterPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class SourcePlan:
+    """Where the rows come from: ``location`` as written, and how many ``files`` that is (0 for a database)."""
+
+    kind: str
+    location: str
+    files: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class TargetPlan:
     """Where the output goes. ``location`` is a path or a connection's name, never a URL with a password."""
 
@@ -165,6 +174,7 @@ class Plan:
     parts: Mapping[str, str] = field(default_factory=dict)
     #: Whether the policy lets a preview show originals to whoever asks, on record.
     show_values: bool = True
+    source: SourcePlan = SourcePlan("memory", "")
 
     @property
     def output_schema(self) -> pa.Schema:

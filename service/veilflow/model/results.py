@@ -36,7 +36,8 @@ class QuarantineCount:
 
 @dataclass(frozen=True, slots=True)
 class CheckCount:
-    """What one check came to over the whole run: no value, only counts and positions in the source (from 0)."""
+    """What one check came to over the whole run: no value, only counts, and positions in the source (from 0), or in
+    ``first_files`` where that has several."""
 
     expectation: str
     column: str
@@ -50,6 +51,7 @@ class CheckCount:
     first: tuple[int, ...] = ()
     place: Place | None = None
     stage: str = "source"
+    first_files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

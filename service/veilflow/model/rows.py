@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
 
 from veilflow.model.columns import SourceColumn, SourceSchema
+
+#: The chunks and the rows of a source's n-th file are numbered from n times these on: no file has to be read for the
+#: numbers of the next. With ``MOST_FILES`` files all numbers stay below 2^53, which every reader of JSON keeps exactly.
+CHUNKS_A_FILE = 1 << 32
+ROWS_A_FILE = 1 << 36
+MOST_FILES = 100_000
+
+
+def row_number(position: int) -> int:
+    """The place of a row in its file, from 1."""
+    return position % ROWS_A_FILE + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +58,7 @@ class Chunk:
     ``raw`` holds the rows as they were read (text for CSV and JSON), ``values`` the same rows cast to the
     plan's types, with null where a cell did not fit (``bad_cells`` says which). Both have the same rows
     in the same order; ``positions`` holds each row's position in the source, from 0. Rejected rows
-    count as read but stand in neither batch.
+    count as read but stand in neither batch. ``file`` names the file that the rows are of, where a source has several.
     """
 
     number: int
@@ -55,6 +67,7 @@ class Chunk:
     positions: np.ndarray[Any, np.dtype[np.int64]] = field(repr=False)
     bad_cells: tuple[BadCells, ...] = ()
     rejected: tuple[RejectedRow, ...] = field(default=(), repr=False)
+    file: str | None = None
 
     @property
     def rows_read(self) -> int:
@@ -89,6 +102,15 @@ class Slice(Protocol):
         """Decode and cast it. VEIL202 for a type that the source's values cannot become, VEIL210 where reading fails."""
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stretch of a source that can be read beside the others. Its chunks are numbered without a gap from ``begins``
+    on; ``slices`` gives them from a chunk on, as ``Source.slices`` does."""
+
+    begins: Start
+    slices: Callable[[Start], Iterator[Slice]] = field(repr=False)
+
+
 class Source(Protocol):
     """Where batches come from. One file per kind under ``sources/``."""
 
@@ -98,9 +120,9 @@ class Source(Protocol):
     def files(self) -> tuple[FileIdentity, ...]:
         """The files behind it, as they are now; empty where there are none."""
 
-    def fingerprint(self, key: bytes) -> str:
-        """A keyed digest (HMAC-SHA-256, hex) of what the files hold at their start, their end and places between; reads
-        no more than a megabyte of each. Empty where there are no files. VEIL210 where reading fails."""
+    def fingerprints(self, key: bytes) -> tuple[str, ...]:
+        """A keyed digest (HMAC-SHA-256, hex) for each of the files, of what it holds at its start, its end and places
+        between; reads no more than a megabyte of each. VEIL210 where reading fails."""
 
     def slices(self, columns: Sequence[SourceColumn], chunk_rows: int, start: Start = BEGINNING) -> Iterator[Slice]:
         """The rows in slices of ``chunk_rows`` rows read (fewer where rows are very large), to be cast to the types of
@@ -108,3 +130,14 @@ class Source(Protocol):
 
         Raises VeilError: VEIL301 for a key that ``columns`` does not have, VEIL210 where reading fails.
         """
+
+
+@runtime_checkable
+class Divisible(Source, Protocol):
+    """A source whose parts can be read at the same time."""
+
+    def parts(
+        self, columns: Sequence[SourceColumn], chunk_rows: int, workers: int
+    ) -> AbstractContextManager[Sequence[Part]]:
+        """Parts that together hold every chunk of ``slices`` once, with the same numbers and rows, however many workers
+        they are made for. They show one state of the source, and are read inside of the context."""

@@ -56,6 +56,8 @@ class Receipt:
     first: Mapping[str, Sequence[int]] = field(default_factory=dict)
     #: That of the chunk's slice.
     bookmark: int | None = None
+    #: That of the chunk.
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

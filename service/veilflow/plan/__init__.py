@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
@@ -25,6 +25,7 @@ from veilflow.model import (
     Plan,
     Publish,
     SourceColumn,
+    SourcePlan,
     SourceSchema,
     Step,
     TargetConfig,
@@ -92,6 +93,7 @@ def decide(
         if end.connection is not None and (names is None or end.connection not in names.connections):
             errors.append(_unknown_connection(end.connection, names, end.place))
     errors += _merge_key(target, columns)
+    errors += _uneven(schema, columns, pipeline.source.place)
     meaning = meaning_of(pipeline, policy, columns, checks, filters) | dated(columns, as_of)
     plan = Plan(
         pipeline=pipeline.name,
@@ -104,6 +106,7 @@ def decide(
         columns=columns,
         checks=checks,
         filters=filters,
+        source=SourcePlan(pipeline.source.kind, pipeline.source.shown, schema.files),
         target=TargetPlan(target.kind, target.shown, target.table, target.mode, publish, target.key, target.delete),
         secrets=secrets_needed(pipeline, names),
         keyring=keyring,
@@ -193,7 +196,7 @@ def _unlisted(column: SourceColumn, found: Unlisted, policy: PolicyConfig, error
     if found.outcome == "refuse":
         errors.append(
             VeilError(
-                "VEIL301", f'no rule covers the column "{column.name}"',
+                "VEIL301", f'no rule covers the column "{column.name}"' + (f" of {column.file}" if column.file else ""),
                 f"add to columns: in {policy.place.file}:  {column.name}: {{class: …, treatment: …}}", policy.place,
             )
         )  # fmt: skip
@@ -263,6 +266,20 @@ def _key_domain(
                       "name one: `key_domain: …`", rule.place)
         )  # fmt: skip
     return domain
+
+
+def _uneven(schema: SourceSchema, columns: tuple[ColumnPlan, ...], place: Place | None) -> list[VeilError]:
+    """VEIL326 where the files of a source differ, but for columns that are refused already."""
+    undecided = {column.name for column in columns if not column.steps}
+    return [
+        VeilError(
+            "VEIL326", f'the column "{column.name}" {column.difference}',
+            "give all files the same columns, declare the column's type in the pipeline, or read them by a pipeline each",
+            place,
+        )
+        for column in schema.uneven
+        if column.name not in undecided
+    ]  # fmt: skip
 
 
 def _present(
@@ -399,6 +416,7 @@ def document(decision: Decision) -> dict[str, Any]:
         **dated(plan.columns, plan.as_of),
         "facts": dict(plan.facts),
         "would_exit": next((status for status in WORST_FIRST if status in statuses), 0),
+        "source": asdict(plan.source),
         "publish": plan.target.publish,
         "columns": [
             {

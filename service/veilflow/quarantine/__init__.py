@@ -2,7 +2,7 @@
 
 The container is the age format (openable with ``age -d``), to the recipient of the pipeline or to an X25519 identity
 derived from the key ring. Inside is an Arrow stream: the columns as they were read, and ``_veilflow_position``,
-``_veilflow_reasons``, ``_veilflow_raw``. ``Quarantine`` writes, ``Held`` reads again.
+``_veilflow_file``, ``_veilflow_reasons``, ``_veilflow_raw``. ``Quarantine`` writes, ``Held`` reads again.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import pyarrow as pa
 from veilflow.errors import VeilError
 from veilflow.model import Chunk, QuarantinedRow
 from veilflow.quarantine.files import FORMAT, encrypt_table, read_bytes, write_private
-from veilflow.quarantine.held import POSITION, RAW, REASONS, Held, Match, parse_recipient
+from veilflow.quarantine.held import FILE, POSITION, RAW, REASONS, Held, Match, parse_recipient
 from veilflow.quarantine.manifest import Entry, Manifest
 
 __all__ = [
-    "FORMAT", "POSITION", "RAW", "REASONS", "Entry", "Held", "Manifest", "Match", "Quarantine", "parse_recipient",
+    "FILE", "FORMAT", "POSITION", "RAW", "REASONS", "Entry", "Held", "Manifest", "Match", "Quarantine", "parse_recipient",
     "read_bytes", "write_private",
 ]  # fmt: skip
 
@@ -55,6 +55,7 @@ def _table(chunk: Chunk, rows: Sequence[QuarantinedRow], run_id: str) -> pa.Tabl
     # take() gives a null row for a null index: a rejected row has no columns, only its bytes.
     table = pa.Table.from_batches([chunk.raw]).take(indices)
     table = table.append_column(POSITION, pa.array([row.position for row in rows], pa.int64()))
+    table = table.append_column(FILE, pa.array([chunk.file] * len(rows), pa.string()))
     table = table.append_column(REASONS, pa.array([list(row.reasons) for row in rows], pa.list_(pa.string())))
     table = table.append_column(RAW, pa.array([row.raw for row in rows], pa.binary()))
     return table.replace_schema_metadata(

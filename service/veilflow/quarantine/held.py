@@ -14,20 +14,23 @@ import pyarrow.compute as pc
 import pyrage
 
 from veilflow.errors import VeilError
+from veilflow.model import ROWS_A_FILE
 from veilflow.quarantine.files import encrypt_table, read_bytes, write_private
 from veilflow.quarantine.manifest import Entry, Manifest
 
-POSITION, REASONS, RAW = "_veilflow_position", "_veilflow_reasons", "_veilflow_raw"
+POSITION, FILE, REASONS, RAW = "_veilflow_position", "_veilflow_file", "_veilflow_reasons", "_veilflow_raw"
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A row that holds a subject's value: where it is, never what it says."""
+    """A row that holds a subject's value: where it is, never what it says. ``position`` is that in the source, or in its
+    file ``source_file`` where it has several."""
 
     run_id: str
     file: str
     position: int
     columns: tuple[str, ...]
+    source_file: str | None = None
 
 
 class Held:
@@ -74,8 +77,11 @@ class Held:
         found = []
         for entry, table in self.tables(identities):
             rows = matching_rows(table, subject, column)
-            positions = table.column(POSITION).to_numpy()
-            found += [Match(self.run_id, entry.file, int(positions[row]), names) for row, names in rows.items()]
+            positions, files = table.column(POSITION).to_numpy() % ROWS_A_FILE, table.column(FILE)
+            found += [
+                Match(self.run_id, entry.file, int(positions[row]), names, files[row].as_py())
+                for row, names in rows.items()
+            ]
         return found
 
     def erase(self, subject: str, identities: Sequence[str], column: str | None = None) -> int:
@@ -101,7 +107,7 @@ class Held:
 
     def export(self, identities: Sequence[str], recipient: str) -> tuple[bytes, int]:
         """All rows as one Arrow stream encrypted to ``recipient``, and how many they are."""
-        tables = [table.replace_schema_metadata(None) for _, table in self.tables(identities)]
+        tables = [_in_file(table).replace_schema_metadata(None) for _, table in self.tables(identities)]
         whole = pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
         return encrypt_table(whole.replace_schema_metadata({"format": "veilflow/quarantine_export/1", "run": self.run_id}), recipient), whole.num_rows  # fmt: skip
 
@@ -116,12 +122,18 @@ class Held:
         return rows
 
 
+def _in_file(table: pa.Table) -> pa.Table:
+    """The rows with their positions in their files."""
+    positions = pa.array(table.column(POSITION).to_numpy() % ROWS_A_FILE)
+    return table.set_column(table.schema.get_field_index(POSITION), POSITION, positions)
+
+
 def matching_rows(table: pa.Table, subject: str, column: str | None) -> dict[int, tuple[str, ...]]:
     """Row numbers with the names of the columns that hold the subject's value."""
     wanted = _plain(subject)
     found: dict[int, list[str]] = {}
     for name in table.column_names:
-        if name in (POSITION, REASONS) or (column is not None and name != column):
+        if name in (POSITION, FILE, REASONS) or (column is not None and name != column):
             continue
         for row in np.flatnonzero(_holds(table.column(name), name, wanted)):
             found.setdefault(int(row), []).append("(unreadable row)" if name == RAW else name)

@@ -16,14 +16,14 @@ from veilflow.state import State, source_fingerprint
 class Beginning:
     """What is fixed when a run begins and holds for each retry and resume of it.
 
-    ``fingerprint`` is over the contents of ``files``, keyed by version ``active_key`` of the key ring; ``chunk_rows``
+    ``fingerprints`` are those of the contents of ``files``, keyed by version ``active_key`` of the key ring; ``chunk_rows``
     is the rule by which the source is cut.
     """
 
     as_of: date
     chunk_rows: int
     files: tuple[FileIdentity, ...]
-    fingerprint: str
+    fingerprints: tuple[str, ...]
     active_key: int
     parameters: Mapping[str, Any]
 
@@ -35,7 +35,8 @@ class Beginning:
     def parse(document: Mapping[str, Any]) -> Beginning:
         """The inverse of ``document``."""
         files = tuple(FileIdentity(**file) for file in document["files"])
-        return Beginning(**{**document, "as_of": date.fromisoformat(document["as_of"]), "files": files})
+        fixed = {"as_of": date.fromisoformat(document["as_of"]), "fingerprints": tuple(document["fingerprints"])}
+        return Beginning(**{**document, **fixed, "files": files})
 
 
 def close_the_dead(

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from veilflow.errors import VeilError
-from veilflow.model import Checker, Chunk, FilterPlan, Plan, QuarantinedRow, Receipt, Surrogates
+from veilflow.model import Checker, Chunk, FilterPlan, Plan, QuarantinedRow, Receipt, Surrogates, row_number
 from veilflow.run.treat import Keys, TreatedRows, treat
 
 #: Positions of failing rows that a receipt keeps per check, and a result tells.
@@ -54,8 +54,8 @@ def process(chunk: Chunk, work: Work) -> Treated:
     Raises VeilError: VEIL213 where the plan refuses bad rows, VEIL103 where a treatment fails, VEIL310 where the
     chunk has other columns than the plan decided.
     """
-    plan = work.plan
-    _same_columns(chunk, work)
+    plan, source = work.plan, chunk.file or work.source
+    _same_columns(chunk, plan, source)
     reasons: dict[int, list[str]] = {}
     failures: Counter[str] = Counter()
     evaluated: dict[str, int] = {}
@@ -75,11 +75,11 @@ def process(chunk: Chunk, work: Work) -> Treated:
         rows = bad.rows[passed_checks[bad.rows]]
         if len(rows):
             if plan.on_bad_row == "refuse":
-                raise _bad_row(work.source, int(chunk.positions[rows[0]]), f'column "{bad.column}" {bad.reason}')
+                raise _bad_row(source, int(chunk.positions[rows[0]]), f'column "{bad.column}" {bad.reason}')
             failures[reason_key("cell", bad.column, bad.reason)] += len(rows)
             _hold(rows, f"{bad.column}: {bad.reason}", held, reasons)
     if chunk.rejected and plan.on_bad_row == "refuse":
-        raise _bad_row(work.source, chunk.rejected[0].position, chunk.rejected[0].reason)
+        raise _bad_row(source, chunk.rejected[0].position, chunk.rejected[0].reason)
     failures.update(reason_key("row", None, row.reason) for row in chunk.rejected)
     keep = ~held & _filters(chunk.values, plan.filters)
     rows = _treat(chunk, keep, work, held, reasons, failures)
@@ -97,6 +97,7 @@ def process(chunk: Chunk, work: Work) -> Treated:
         evaluated=evaluated,
         failed=failed,
         first=first,
+        file=chunk.file,
     )
     return Treated(rows, quarantined, receipt)
 
@@ -113,7 +114,7 @@ def _treat(
         work.keys,
         chunk.positions[kept],
         run_id=work.run_id,
-        source=work.source,
+        source=chunk.file or work.source,
         surrogates=work.surrogates,
     )
     if not done.unfit:
@@ -127,12 +128,12 @@ def _treat(
     return done.table.filter(pa.array(fits))
 
 
-def _same_columns(chunk: Chunk, work: Work) -> None:
+def _same_columns(chunk: Chunk, plan: Plan, source: str) -> None:
     """A file that was replaced after the plan was made may hold a column that no rule covers."""
-    found, planned = set(chunk.raw.schema.names), {column.name for column in work.plan.columns}
+    found, planned = set(chunk.raw.schema.names), {column.name for column in plan.columns}
     if found != planned:
         raise VeilError(
-            "VEIL310", f"{work.source} has other columns than when it was planned: "
+            "VEIL310", f"{source} has other columns than when it was planned: "
             + ", ".join(f'"{name}"' for name in sorted(found ^ planned)),
             "let the file be written whole before the run, best by a rename, and run again",
         )  # fmt: skip
@@ -147,7 +148,7 @@ def _hold(rows: Sequence[int] | np.ndarray[Any, Any], reason: str, held: Mask, r
 def _bad_row(source: str, position: int, reason: str) -> VeilError:
     return VeilError(
         "VEIL213",
-        f"row {position + 1} of {source} cannot be used: {reason}",
+        f"row {row_number(position)} of {source} cannot be used: {reason}",
         "repair the file, or say `on_bad_row: quarantine` in the pipeline's source to hold such rows back",
     )
 

@@ -43,7 +43,7 @@ from veilflow.run.result import (
     run_document,
 )
 from veilflow.run.resume import Resumed, read, refuse_if_changed, refuse_if_overtaken, staged
-from veilflow.run.stage import Interrupted, OnProgress, stage
+from veilflow.run.stage import Interrupted, OnProgress, parts_of, stage
 from veilflow.run.verify import verify
 from veilflow.secret_stores.session import Session
 from veilflow.sources import describe, parse_description
@@ -223,9 +223,12 @@ class _Run:
 
     def _load(self) -> Loaded:
         request = self.request
+        listed = tuple(file.name for file in self.beginning.files) if self.beginning else ()
         loaded = self._timed(
             "plan",
-            lambda: load(request.project, request.environment, request.pipeline, self.session, request.parameters),
+            lambda: load(
+                request.project, request.environment, request.pipeline, self.session, request.parameters, listed
+            ),
         )
         self.deadline = None if (limit := loaded.pipeline.timeout_seconds) is None else self.began + limit
         if self.replay is not None:
@@ -262,9 +265,9 @@ class _Run:
 
     def _fixed(self) -> Beginning:
         plan, opened = self.plan, self._opened
-        fingerprint = self._prepared.source.fingerprint(opened.fingerprint_key)
+        fingerprints = self._prepared.source.fingerprints(opened.fingerprint_key)
         return Beginning(
-            plan.as_of, plan.chunk_rows, self.files, fingerprint, opened.active_key, self.request.parameters
+            plan.as_of, plan.chunk_rows, self.files, fingerprints, opened.active_key, self.request.parameters
         )
 
     def _open_target(self) -> None:
@@ -298,14 +301,15 @@ class _Run:
         source: Source = self._prepared.source
         work: Work = opened.work
         try:
-            self.receipts = stage(
-                lambda start: source.slices(plan.source_columns, plan.chunk_rows, start),
-                lambda chunk: self._processed(chunk, work),
-                quarantine,
-                opened.target,
-                deadline=self.deadline,
-                on_progress=self.on_progress,
-            )
+            with parts_of(source, plan.source_columns, plan.chunk_rows) as parts:
+                self.receipts = stage(
+                    parts,
+                    lambda chunk: self._processed(chunk, work),
+                    quarantine,
+                    opened.target,
+                    deadline=self.deadline,
+                    on_progress=self.on_progress,
+                )
         except BaseException:
             self.receipts = _receipts_or_none(opened.target) or self.receipts
             raise

@@ -38,7 +38,7 @@ from veilflow.plan import decide
 from veilflow.run.chunk import process
 from veilflow.run.prepare import Prepared, work_for
 from veilflow.run.result import counts_of, quarantine_of
-from veilflow.run.stage import stage
+from veilflow.run.stage import parts_of, stage
 from veilflow.run.verify import verify
 from veilflow.sources import frame_source, kind_of, open_source
 from veilflow.state import State, new_run_id, today, utc_now
@@ -164,14 +164,15 @@ def _anonymize_source(
     try:
         target.inspect()
         target.open(run_id)
-        receipts = stage(
-            lambda start: source.slices(plan.source_columns, plan.chunk_rows, start),
-            lambda chunk: process(chunk, work),
-            _LeavesOut(),
-            target,
-            deadline=None,
-            on_progress=lambda _progress: None,
-        )
+        with parts_of(source, plan.source_columns, plan.chunk_rows) as parts:
+            receipts = stage(
+                parts,
+                lambda chunk: process(chunk, work),
+                _LeavesOut(),
+                target,
+                deadline=None,
+                on_progress=lambda _progress: None,
+            )
         verify(plan, receipts, staged_rows=target.staged_rows(), before=before, after=source.files(), source=shown)
         target.publish({})
     except BaseException:

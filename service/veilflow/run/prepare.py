@@ -98,12 +98,18 @@ class Opened:
 
 
 def load(
-    project: Path, environment: str, name: str, session: Session, parameters: Mapping[str, Any] | None = None
+    project: Path,
+    environment: str,
+    name: str,
+    session: Session,
+    parameters: Mapping[str, Any] | None = None,
+    listed: tuple[str, ...] = (),
 ) -> Loaded:
     """Read the pipeline's four files; their errors are raised together. ``parameters`` are the suite's; ``session``
-    opens the login of a source that is a server, when it is asked for rows or columns."""
+    opens the login of a source that is a server, when it is asked for rows or columns; ``listed`` are the files of a
+    pattern where a run has begun with them."""
     pipeline, policy, suite, names = _load(project, environment, name, parameters)
-    source = open_source(_with_expected(pipeline, policy), _url(session, names, pipeline.source.connection))
+    source = open_source(_with_expected(pipeline, policy, listed), _url(session, names, pipeline.source.connection))
     elsewhere = purposes_elsewhere(project, policy)
     return Loaded(project, environment, pipeline, policy, suite, names, source, elsewhere)
 
@@ -265,10 +271,12 @@ def _load(
     return pipeline, policy, suite, names
 
 
-def _with_expected(pipeline: PipelineConfig, policy: PolicyConfig) -> SourceConfig:
+def _with_expected(pipeline: PipelineConfig, policy: PolicyConfig, listed: tuple[str, ...]) -> SourceConfig:
     """A source without a header learns from the rules of exact names and from ``columns:`` which columns to expect."""
     named = [*policy.columns, *policy.unsafe_keep, *pipeline.source.types, *pipeline.labels]
-    return replace(pipeline.source, expected=tuple(dict.fromkeys(named)))
+    # One name is the path itself, which needs no list.
+    files = listed if listed != (pipeline.source.shown,) else ()
+    return replace(pipeline.source, expected=tuple(dict.fromkeys(named)), listed=files)
 
 
 def _url(session: Session, names: NamesConfig, connection: str | None) -> Callable[[], Secret] | None:

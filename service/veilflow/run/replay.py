@@ -22,13 +22,13 @@ from veilflow.model import (
     SourceSchema,
     Start,
 )
-from veilflow.quarantine import POSITION, RAW, REASONS, Held
+from veilflow.quarantine import FILE, POSITION, RAW, REASONS, Held
 from veilflow.run.prepare import Loaded, Prepared
 from veilflow.sources.arrow_types import column_type
 from veilflow.sources.rows import cast_chunk
 from veilflow.state import State
 
-_OURS = (POSITION, REASONS, RAW)
+_OURS = (POSITION, FILE, REASONS, RAW)
 _PUBLISHED = ("succeeded", "published_unreported")
 
 
@@ -150,9 +150,9 @@ class QuarantineSource:
             tuple(SourceColumn(field.name, types.get(field.name, column_type(field.type))) for field in fields)
         )
 
-    def fingerprint(self, _key: bytes) -> str:
+    def fingerprints(self, _key: bytes) -> tuple[str, ...]:
         """A replay is not resumed."""
-        return ""
+        return ()
 
     def slices(self, columns: Sequence[SourceColumn], _chunk_rows: int, _start: Start = BEGINNING) -> Iterator[Slice]:
         """One slice a file, whatever the chunk size: a receipt then stands for a file."""
@@ -180,7 +180,9 @@ class _Kept:
         plain = table.drop_columns(list(_OURS)).replace_schema_metadata(None)
         batches = plain.to_batches()
         batch = batches[0] if batches else pa.RecordBatch.from_pylist([], schema=plain.schema)
-        return cast_chunk(self.number, batch, positions, rejected, self.columns)
+        # The rows of one chunk are of one file.
+        file = self.table.column(FILE)[0].as_py() if self.table.num_rows else None
+        return replace(cast_chunk(self.number, batch, positions, rejected, self.columns), file=file)
 
 
 __all__ = ["QuarantineSource", "Replay", "Waived", "refuse_later_runs", "refuse_replay"]

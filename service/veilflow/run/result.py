@@ -10,6 +10,7 @@ from typing import Any
 
 from veilflow.errors import Place, VeilError
 from veilflow.model import (
+    ROWS_A_FILE,
     CheckCount,
     CheckPlan,
     Counts,
@@ -76,11 +77,12 @@ def _whole_count(check: CheckPlan, outcome: TableOutcome | None) -> CheckCount:
 def _check_count(check: CheckPlan, number: str, receipts: Sequence[Receipt]) -> CheckCount:
     evaluated = sum(receipt.evaluated.get(number, 0) for receipt in receipts)
     failed = sum(receipt.failed.get(number, 0) for receipt in receipts)
-    first = [position for receipt in receipts for position in receipt.first.get(number, ())][:FIRST]
+    first = [(one.file, position) for one in receipts for position in one.first.get(number, ())][:FIRST]
     passed = not evaluated or (evaluated - failed) / evaluated >= (check.mostly or 1.0)
     return CheckCount(
         check.type, check.column, check.title, "row", check.engine, check.on_fail, evaluated, failed, passed,
-        tuple(first), check.place,
+        tuple(position % ROWS_A_FILE for _file, position in first), check.place,
+        first_files=tuple(file for file, _position in first if file is not None),
     )  # fmt: skip
 
 
@@ -132,7 +134,12 @@ def run_document(result: RunResult) -> dict[str, Any]:
             for row in result.quarantine
         ],
         "checks": [
-            {**asdict(check), "first": list(check.first), "place": place_document(check.place)}
+            {
+                **asdict(check),
+                "first": list(check.first),
+                "first_files": list(check.first_files),
+                "place": place_document(check.place),
+            }
             for check in result.checks
         ],
         "plan_hash": result.plan_hash,
@@ -172,7 +179,14 @@ def result_from_document(document: Mapping[str, Any]) -> RunResult:
             for row in document["quarantine"]
         ),
         checks=tuple(
-            CheckCount(**{**check, "first": tuple(check["first"]), "place": _place(check["place"])})
+            CheckCount(
+                **{
+                    **check,
+                    "first": tuple(check["first"]),
+                    "first_files": tuple(check.get("first_files", ())),
+                    "place": _place(check["place"]),
+                }
+            )
             for check in document.get("checks", ())
         ),
         pinned_key_version=document.get("pinned_key_version"),

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from veilflow.errors import VeilError
-from veilflow.model import FileIdentity, Receipt
+from veilflow.model import FileIdentity, Part, Receipt
 from veilflow.run.books import Beginning
 from veilflow.run.chunk import process
 from veilflow.run.prepare import Opened, Prepared
 from veilflow.run.request import Request
 from veilflow.run.result import counts_of
-from veilflow.run.stage import start_behind
+from veilflow.run.stage import parts_of, start_behind
 from veilflow.state import State
 
 
@@ -72,10 +73,10 @@ def refuse_if_overtaken(state: State, resumed: Resumed) -> None:
 
 def refuse_if_changed(resumed: Resumed, prepared: Prepared, opened: Opened, files: tuple[FileIdentity, ...]) -> None:
     """VEIL310 for another source, VEIL325 for another plan, VEIL313 for other key versions than at the beginning."""
-    source = prepared.pipeline.source.shown
     beginning, before = resumed.beginning, resumed.document
-    if files != beginning.files:
-        raise _other_source(source)
+    for was, now in zip_longest(beginning.files, files):
+        if was != now:
+            raise _other_source((was or now).name)
     if prepared.decision.plan.plan_hash != before["plan_hash"]:
         raise refusal("pipeline, policy or suite are others than when it began")
     if opened.active_key != beginning.active_key or dict(opened.key_versions) != dict(before["key_versions"]):
@@ -83,13 +84,15 @@ def refuse_if_changed(resumed: Resumed, prepared: Prepared, opened: Opened, file
             "VEIL313", "the key ring has other active versions than when the run began: half of the rows would not match",
             "start a new run, or pin the key version",
         )  # fmt: skip
-    if prepared.source.fingerprint(opened.fingerprint_key) != beginning.fingerprint:
-        raise _other_source(source)
+    fingerprints = prepared.source.fingerprints(opened.fingerprint_key)
+    for file, was, is_now in zip(files, beginning.fingerprints, fingerprints, strict=True):
+        if was != is_now:
+            raise _other_source(file.name)
 
 
-def _other_source(source: str) -> VeilError:
+def _other_source(file: str) -> VeilError:
     return VeilError(
-        "VEIL310", f"{source} is not what it was when the run began",
+        "VEIL310", f"{file} is not what it was when the run began",
         "put the file back and resume, or start a new run",
     )  # fmt: skip
 
@@ -114,12 +117,18 @@ def staged(opened: Opened, prepared: Prepared) -> dict[int, Receipt]:
 
 
 def _same_again(receipts: Mapping[int, Receipt], opened: Opened, prepared: Prepared) -> None:
-    last = start_behind(receipts).number - 1
-    if last < 0:
-        return
-    before = start_behind({number: receipt for number, receipt in receipts.items() if number < last})
+    """Of a database, whose rows nothing else vouches for, the last chunk of each part; of files the last of all."""
     plan = prepared.decision.plan
-    for piece in prepared.source.slices(plan.source_columns, plan.chunk_rows, before):
+    with parts_of(prepared.source, plan.source_columns, plan.chunk_rows) as parts:
+        begun = [part for part in parts if part.begins.number in receipts]
+        for part in begun[-1:] if prepared.source.files() else begun:
+            _last_again(part, receipts, opened)
+
+
+def _last_again(part: Part, receipts: Mapping[int, Receipt], opened: Opened) -> None:
+    last = start_behind(receipts, part.begins).number - 1
+    before = start_behind({number: receipt for number, receipt in receipts.items() if number < last}, part.begins)
+    for piece in part.slices(before):
         if piece.number == last:
             if process(piece.read(), opened.work).receipt.digest != receipts[last].digest:
                 raise refusal("a chunk that is staged would come out otherwise now")

@@ -5,13 +5,28 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from veilflow.errors import VeilError
-from veilflow.model import BEGINNING, Chunk, Progress, QuarantinedRow, Receipt, Slice, Start, Target, Writer
+from veilflow.model import (
+    BEGINNING,
+    Chunk,
+    Divisible,
+    Part,
+    Progress,
+    QuarantinedRow,
+    Receipt,
+    Slice,
+    Source,
+    SourceColumn,
+    Start,
+    Target,
+    Writer,
+)
 from veilflow.run.chunk import Treated
 
 OnProgress = Callable[[Progress], None]
@@ -32,7 +47,7 @@ class Interrupted(BaseException):
 
 
 def stage(
-    slices: Callable[[Start], Iterable[Slice]],
+    parts: Iterable[Part],
     process: Callable[[Chunk], Treated],
     quarantine: HoldsBack,
     target: Target,
@@ -47,7 +62,7 @@ def stage(
     ``deadline`` is a ``time.monotonic()`` moment (VEIL312).
     """
     line = _Line(target.receipts(), deadline, on_progress)
-    threads = [threading.Thread(target=line.read, args=(slices,), name="read")]
+    threads = [threading.Thread(target=line.read, args=(iter(parts),), name="read")]
     threads += [
         threading.Thread(target=line.load, args=(target.writer, process, quarantine), name=f"load-{n}")
         for n in range(target.parallel_writers)
@@ -70,9 +85,20 @@ def stage(
     return line.receipts
 
 
-def start_behind(receipts: Mapping[int, Receipt]) -> Start:
-    """Behind the chunks that are there without a gap."""
-    start = BEGINNING
+@contextmanager
+def parts_of(
+    source: Source, columns: Sequence[SourceColumn], chunk_rows: int, workers: int = 1
+) -> Iterator[Sequence[Part]]:
+    """The parts of a source, which is the only one where it cannot be divided."""
+    if isinstance(source, Divisible):
+        with source.parts(columns, chunk_rows, workers) as parts:
+            yield parts
+    else:
+        yield [Part(BEGINNING, partial(source.slices, columns, chunk_rows))]
+
+
+def start_behind(receipts: Mapping[int, Receipt], start: Start = BEGINNING) -> Start:
+    """Behind the chunks that are there without a gap, from ``start`` on."""
     while (receipt := receipts.get(start.number)) is not None:
         start = Start(start.number + 1, start.position + receipt.read, receipt.bookmark)
     return start
@@ -90,13 +116,12 @@ class _Line:
         self._deadline, self._on_progress = deadline, on_progress
         self._lock = threading.Lock()
 
-    def read(self, slices: Callable[[Start], Iterable[Slice]]) -> None:
+    def read(self, parts: Iterator[Part]) -> None:
         try:
-            for piece in slices(start_behind(self.receipts)):
-                if piece.number in self.receipts:
-                    continue
-                if not self._put(piece):
-                    break
+            for part in parts:
+                for piece in part.slices(start_behind(self.receipts, part.begins)):
+                    if piece.number not in self.receipts and not self._put(piece):
+                        return
             for _ in range(self.writers):
                 self._put(None)
         except BaseException as error:

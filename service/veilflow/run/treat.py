@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from veilflow.errors import VeilError
-from veilflow.model import ColumnPlan, DerivedKey, Plan, Seal, Step, Surrogates
+from veilflow.model import ColumnPlan, DerivedKey, Plan, Seal, Step, Surrogates, row_number
 from veilflow.treatments import TREATMENTS, Context, Unfit
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
@@ -134,9 +134,9 @@ def _hold(unfit: Unfit, values: pa.Array, column: ColumnPlan, facts: _Facts) -> 
     if not len(unfit.rows):
         return values
     if unfit.then == "refuse":
-        position = int(facts.positions[unfit.rows[0]])
+        row = row_number(int(facts.positions[unfit.rows[0]]))
         raise VeilError(
-            "VEIL314", f'row {position + 1} of {facts.source}: column "{column.name}" {unfit.reason}, which its '
+            "VEIL314", f'row {row} of {facts.source}: column "{column.name}" {unfit.reason}, which its '
             f"treatment {column.treatment} does not take",
             "repair the row, let the policy say what happens to such values, or choose another treatment", column.rule,
         )  # fmt: skip

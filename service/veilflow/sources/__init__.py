@@ -13,8 +13,10 @@ import pyarrow as pa
 from veilflow.errors import VeilError
 from veilflow.model import Secret, Source, SourceConfig
 from veilflow.sources.description import describe, parse_description
+from veilflow.sources.patterns import is_pattern
 
-KINDS = ("csv", "jsonl", "json", "parquet", "sqlite", "duckdb", "postgresql", "mariadb")
+FILE_KINDS = ("csv", "jsonl", "json", "parquet")
+KINDS = (*FILE_KINDS, "sqlite", "duckdb", "postgresql", "mariadb")
 _ENDINGS = {
     ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json",
     ".parquet": "parquet", ".pq": "parquet",
@@ -35,6 +37,16 @@ def kind_of(path: Path) -> str:
 
 def open_source(config: SourceConfig, url: Callable[[], Secret] | None = None) -> Source:
     """The source of a pipeline; opens nothing yet. ``url`` gives a server's address with its current login."""
+    if config.kind in FILE_KINDS and is_pattern(config):
+        from veilflow.sources.many_files import ManyFiles
+
+        return ManyFiles(config, _open_file)
+    if config.kind in ("sqlite", "duckdb", "postgresql", "mariadb"):
+        return _open_database(config, url)
+    return _open_file(config)
+
+
+def _open_file(config: SourceConfig) -> Source:
     if config.kind == "csv":
         from veilflow.sources.csv_file import CsvSource
 
@@ -47,8 +59,6 @@ def open_source(config: SourceConfig, url: Callable[[], Secret] | None = None) -
         from veilflow.sources.parquet import ParquetSource
 
         return ParquetSource(config)
-    if config.kind in ("sqlite", "duckdb", "postgresql", "mariadb"):
-        return _open_database(config, url)
     raise VeilError(
         "VEIL202", f'there is no source of kind "{config.kind}"', "there are: " + ", ".join(KINDS), config.place
     )

@@ -74,8 +74,8 @@ class CsvSource:
             )  # fmt: skip
         return column_names(first or [""], config)
 
-    def fingerprint(self, key: bytes) -> str:
-        return fingerprint(self._config, key)
+    def fingerprints(self, key: bytes) -> tuple[str, ...]:
+        return (fingerprint(self._config, key),)
 
     def slices(self, columns: Sequence[SourceColumn], chunk_rows: int, start: Start = BEGINNING) -> Iterator[Slice]:
         """See ``model.Source``. What is read here is bytes; each slice parses its own."""

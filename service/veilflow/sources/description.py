@@ -7,7 +7,7 @@ import json
 
 import pyarrow as pa
 
-from veilflow.model import ColumnType, SourceColumn, SourceSchema
+from veilflow.model import ColumnType, SourceColumn, SourceSchema, UnevenColumn
 
 FORMAT = "veilflow/source_schema/1"
 
@@ -19,7 +19,9 @@ def describe(schema: SourceSchema) -> str:
         {
             "format": FORMAT,
             "closed": schema.closed,
-            "columns": [[column.name, column.type.name, column.type.format] for column in schema.columns],
+            "files": schema.files,
+            "uneven": [[column.name, column.difference] for column in schema.uneven],
+            "columns": [[column.name, column.type.name, column.type.format, column.file] for column in schema.columns],
             "arrow": base64.b64encode(fields.serialize().to_pybytes()).decode("ascii"),
         }
     )
@@ -32,7 +34,8 @@ def parse_description(text: str) -> SourceSchema:
         raise ValueError("not the description of a source")
     fields = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(document["arrow"])))
     columns = tuple(
-        SourceColumn(name, ColumnType(kind, field.type, pattern))
-        for (name, kind, pattern), field in zip(document["columns"], fields, strict=True)
+        SourceColumn(name, ColumnType(kind, field.type, pattern), file)
+        for (name, kind, pattern, file), field in zip(document["columns"], fields, strict=True)
     )
-    return SourceSchema(columns, document["closed"])
+    uneven = tuple(UnevenColumn(name, difference) for name, difference in document["uneven"])
+    return SourceSchema(columns, document["closed"], document["files"], uneven)

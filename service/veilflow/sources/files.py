@@ -76,7 +76,7 @@ def identity(config: SourceConfig) -> FileIdentity:
 
 
 def fingerprint(config: SourceConfig, key: bytes) -> str:
-    """See ``model.Source``. By samples, so that it takes no longer for a large file; the whole of a small one."""
+    """See ``model.Source.fingerprints``. By samples, so that it takes no longer for a large file; the whole of a small one."""
     size = identity(config).size
     mac = hmac.new(key, b"file\0" + size.to_bytes(8, "little"), hashlib.sha256)
     try:

@@ -28,8 +28,8 @@ class FrameSource:
     def schema(self) -> SourceSchema:
         return SourceSchema(tuple(SourceColumn(field.name, column_type(field.type)) for field in self._table.schema))
 
-    def fingerprint(self, _key: bytes) -> str:
-        return ""
+    def fingerprints(self, _key: bytes) -> tuple[str, ...]:
+        return ()
 
     def slices(self, columns: Sequence[SourceColumn], chunk_rows: int, start: Start = BEGINNING) -> Iterator[Slice]:
         def pieces() -> Iterator[Piece]:

@@ -47,8 +47,8 @@ class JsonSource:
             tuple(SourceColumn(name, self._config.types.get(name, TEXT)) for name in names), closed=False
         )
 
-    def fingerprint(self, key: bytes) -> str:
-        return fingerprint(self._config, key)
+    def fingerprints(self, key: bytes) -> tuple[str, ...]:
+        return (fingerprint(self._config, key),)
 
     def slices(self, columns: Sequence[SourceColumn], chunk_rows: int, start: Start = BEGINNING) -> Iterator[Slice]:
         yield from rechunk(self._pieces(columns, start), columns, chunk_rows, start)

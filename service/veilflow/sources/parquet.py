@@ -35,8 +35,8 @@ class ParquetSource:
             )
         )
 
-    def fingerprint(self, key: bytes) -> str:
-        return fingerprint(self._config, key)
+    def fingerprints(self, key: bytes) -> tuple[str, ...]:
+        return (fingerprint(self._config, key),)
 
     def slices(self, columns: Sequence[SourceColumn], chunk_rows: int, start: Start = BEGINNING) -> Iterator[Slice]:
         yield from rechunk(self._pieces(chunk_rows, start), columns, chunk_rows, start)

@@ -66,8 +66,8 @@ class PostgresqlSource:
             tuple(SourceColumn(name, self._config.types.get(name, kind)) for name, kind, _sql in columns)
         )
 
-    def fingerprint(self, _key: bytes) -> str:
-        return ""
+    def fingerprints(self, _key: bytes) -> tuple[str, ...]:
+        return ()
 
     def slices(self, columns: Sequence[SourceColumn], chunk_rows: int, start: Start = BEGINNING) -> Iterator[Slice]:
         yield from rechunk(self._pieces(), columns, chunk_rows, start)

@@ -54,11 +54,11 @@ def test_rows_come_back_whole_with_position_reasons_and_bytes(tmp_path: Path) ->
     table = read_bytes(write(tmp_path / "quarantine", ROWS), [str(IDENTITY)])
     assert table.to_pylist() == [
         {
-            "name": "Cy-secret", "age": None, "_veilflow_position": 102,
+            "name": "Cy-secret", "age": None, "_veilflow_position": 102, "_veilflow_file": None,
             "_veilflow_reasons": ["age is given", "state is one of 8 values"], "_veilflow_raw": None,
         },
         {
-            "name": None, "age": None, "_veilflow_position": 104,
+            "name": None, "age": None, "_veilflow_position": 104, "_veilflow_file": None,
             "_veilflow_reasons": ["too many fields"], "_veilflow_raw": b"a,b,\xff,c",
         },
     ]  # fmt: skip

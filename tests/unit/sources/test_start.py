@@ -123,16 +123,16 @@ def test_the_fingerprint_is_keyed_and_sees_a_change_that_size_and_time_do_not_sh
     path = tmp_path / "a.csv"
     source = open_source(SourceConfig("csv", path, "a.csv"))
     path.write_bytes(b"a,b\n1,2\n")
-    before = source.fingerprint(b"k" * 32)
-    assert source.fingerprint(b"k" * 32) == before != source.fingerprint(b"l" * 32)
+    before = source.fingerprints(b"k" * 32)
+    assert source.fingerprints(b"k" * 32) == before != source.fingerprints(b"l" * 32)
     path.write_bytes(b"a,b\n1,3\n")
-    assert source.fingerprint(b"k" * 32) != before
+    assert source.fingerprints(b"k" * 32) != before
     for changed in (0, 5_000_000, 9_999_999):
         content = bytearray(10_000_000)
         path.write_bytes(content)
-        before = source.fingerprint(b"k" * 32)
+        before = source.fingerprints(b"k" * 32)
         content[max(0, changed - 400_000) : changed + 400_000] = b"x" * len(
             content[max(0, changed - 400_000) : changed + 400_000]
         )
         path.write_bytes(content)
-        assert source.fingerprint(b"k" * 32) != before
+        assert source.fingerprints(b"k" * 32) != before
