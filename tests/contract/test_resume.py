@@ -200,8 +200,8 @@ def test_a_run_that_had_published_before_it_died_is_closed_by_resuming(
     edit(loaded, "pipelines/people.yaml", lambda text: text.replace("mode: replace", "mode: append"))
     publish = sqlite.SqliteTarget.publish
 
-    def dying(self: Any, versions: Any) -> int:
-        publish(self, versions)
+    def dying(self: Any, *given: Any) -> int:
+        publish(self, *given)
         os._exit(9)
 
     child = os.fork()
@@ -367,7 +367,7 @@ def test_the_record_names_what_was_fixed_and_no_value(loaded: Any) -> None:
     assert beginning is not None
     assert (beginning["chunk_rows"], beginning["active_key"]) == (ROWS // CHUNKS, 1)
     assert [file["name"] for file in beginning["files"]] == ["data/people.csv"]
-    assert len(beginning["fingerprint"]) == 64
+    assert [len(digest) for digest in beginning["fingerprints"]] == [64]
 
 
 def test_a_database_is_read_from_its_first_row_again(loaded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
