@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import resource
@@ -10,16 +11,23 @@ from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
-    ["veilflow.cli.commands", "veilflow.run", "polars", "polars_hash", "pandas", "sqlalchemy", "psycopg", "benchmarks.faults.broken",
-     "adbc_driver_postgresql.dbapi", "adbc_driver_sqlite.dbapi", "veilflow.targets.postgresql", "veilflow.targets.sqlite"]
+from veilflow.model import Chunk
+from veilflow.run.chunk import Treated, Work
+from veilflow.targets import sqlite
+
+#: So long somebody else may have SQLite's lock: by default no trial would outlast it.
+_PATIENCE_SECONDS = 1
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(
+    ["veilflow.cli.commands", "veilflow.cli.progress", "veilflow.cli.project", "veilflow.run", "veilflow.sources.csv_file",
+     "polars", "polars_hash", "pandas", "sqlalchemy", "psycopg", "pymysql", "adbc_driver_postgresql.dbapi",
+     "adbc_driver_sqlite.dbapi", "cryptography.hazmat.backends.openssl.backend", "benchmarks.faults.broken"]
 )  # fmt: skip
 
 
 def start(command: Sequence[str], project: Path, broken: str | None) -> BaseProcess:
     """``veil`` with these arguments in ``project``; what it says is appended to ``words``."""
-    process = _CONTEXT.Process(target=_carry_out, args=(list(command), str(project), broken))
+    process = CONTEXT.Process(target=_carry_out, args=(list(command), str(project), broken))
     process.start()
     return process
 
@@ -30,6 +38,8 @@ def _carry_out(command: list[str], project: str, broken: str | None) -> None:
     words = os.open("words", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(words, 1)
     os.dup2(words, 2)
+    _write_down_chunks()
+    sqlite._PATIENCE_SECONDS = _PATIENCE_SECONDS
     if broken:
         from benchmarks.faults.broken import break_loader
 
@@ -37,3 +47,16 @@ def _carry_out(command: list[str], project: str, broken: str | None) -> None:
     from veilflow.cli.commands import run_command
 
     sys.exit(run_command(command))
+
+
+def _write_down_chunks() -> None:
+    """Each chunk that is worked on leaves its number in ``chunks``, whatever happens to it afterwards."""
+    steps = importlib.import_module("veilflow.run.execute")
+    process, chunks = steps.process, os.open("chunks", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def noted(chunk: Chunk, work: Work) -> Treated:
+        os.write(chunks, b"%d\n" % chunk.number)
+        treated: Treated = process(chunk, work)
+        return treated
+
+    steps.process = noted  # type: ignore[attr-defined]

@@ -4,40 +4,42 @@ from __future__ import annotations
 
 import os
 import random
-import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import cast
 
-import psycopg
-
-from benchmarks.faults.databases import Database, PostgresqlDatabase
+from benchmarks.faults.databases import DISK_BYTES, Database, Server, SqlDatabase
 from benchmarks.faults.project import people
 from veilflow.errors import VeilError
 from veilflow.state import State
 
-_ALL, _SERVER, _FILE = ("sqlite", "postgresql"), ("postgresql",), ("sqlite",)
+_ALL = ("postgresql", "mariadb", "sqlite", "duckdb", "csv")
+_SQL, _SERVERS = _ALL[:4], _ALL[:2]
 
 
 @dataclass
 class Scene:
-    """Where a fault strikes: ``seconds`` is what a run takes that none disturbs."""
+    """Where a fault strikes: ``seconds`` is what a run takes that none disturbs, ``sent`` how many bytes it sends."""
 
     project: Path
     database: Database
     random: random.Random
-    seconds: float
-    #: A small file system under the data, where this machine lets us mount one.
-    disk: Path | None = None
+    seconds: float = 1.0
+    sent: int = 0
+    mode: str = "replace"
 
     @property
-    def server(self) -> PostgresqlDatabase:
-        assert isinstance(self.database, PostgresqlDatabase)
-        return self.database
+    def sql(self) -> SqlDatabase:
+        return cast(SqlDatabase, self.database)
+
+    @property
+    def server(self) -> Server:
+        return cast(Server, self.database)
 
     def wait(self) -> None:
         """Until a moment of the run, or just behind it."""
@@ -53,137 +55,137 @@ class Scene:
         time.sleep(self.random.uniform(0, self.seconds / 2))
 
 
+#: Whether it met the loader, where the loader may end as if nothing had been: what it cannot bear shows in its status.
+Strike = Callable[[BaseProcess], bool]
 #: Runs around the loader's life; what it yields is called with the process once that has started.
-Fault = Callable[[Scene], "AbstractFault"]
-AbstractFault = Iterator[Callable[[BaseProcess], None]]
+Fault = Callable[[Scene], Iterator[Strike]]
 
 
-def _nothing(_process: BaseProcess) -> None:
-    """Strike not at all."""
+def _not_at_all(_process: BaseProcess) -> bool:
+    return False
 
 
-def kill(scene: Scene) -> AbstractFault:
+def kill(scene: Scene) -> Iterator[Strike]:
     """kill -9 at a random moment."""
 
-    def strike(process: BaseProcess) -> None:
+    def strike(process: BaseProcess) -> bool:
         scene.wait()
         process.kill()
+        return False
 
     yield strike
 
 
-def stop(scene: Scene) -> AbstractFault:
+def stop(scene: Scene) -> Iterator[Strike]:
     """SIGTERM at a random moment."""
 
-    def strike(process: BaseProcess) -> None:
+    def strike(process: BaseProcess) -> bool:
         scene.wait()
         process.terminate()
+        return False
 
     yield strike
 
 
-def cut(scene: Scene) -> AbstractFault:
-    """Every connection is reset once so many bytes have gone to the server, often in the middle of a COPY."""
-    scene.server.proxy.cut_after(scene.random.randrange(900_000))
-    yield _nothing
-    scene.server.proxy.cut_after(None)
+def cut(scene: Scene) -> Iterator[Strike]:
+    """Every connection is reset once so many bytes have gone to the server, often in the middle of a chunk."""
+    proxy = scene.server.proxy
+    before = proxy.cuts
+    proxy.cut_after(scene.random.randrange(scene.sent))
+
+    def strike(process: BaseProcess) -> bool:
+        process.join()
+        return proxy.cuts > before
+
+    yield strike
+    proxy.cut_after(None)
 
 
-def crash(scene: Scene) -> AbstractFault:
+def crash(scene: Scene) -> Iterator[Strike]:
     """The server stops as if its machine had lost power, and comes back."""
 
-    def strike(_process: BaseProcess) -> None:
+    def strike(process: BaseProcess) -> bool:
         scene.wait()
-        scene.server.server.stop_at_once()
-        scene.server.server.start()
+        alive = process.is_alive()
+        scene.server.crash()
+        return alive
 
     yield strike
 
 
-def _signal_backends(function: str) -> Fault:
-    def fault(scene: Scene) -> AbstractFault:
-        def strike(process: BaseProcess) -> None:
-            scene.wait()
-            with scene.server.connect() as connection:
-                while process.is_alive():
-                    struck = connection.execute(
-                        f"select {function}(pid) from pg_stat_activity where pid <> pg_backend_pid() and state = 'active'"
-                        " and (query ilike '%staging%' or query ilike '%_veilflow%' or query ilike 'copy%')"
-                    ).fetchall()
-                    if struck:
-                        return
-                    time.sleep(0.001)
+def statement_cancelled(scene: Scene) -> Iterator[Strike]:
+    """The server is told to give up what it does for the loader."""
+    yield lambda process: _strike_statement(scene, process, connection_too=False)
+
+
+def connection_ended(scene: Scene) -> Iterator[Strike]:
+    """The server is told to end a connection of the loader's in the middle of a statement."""
+    yield lambda process: _strike_statement(scene, process, connection_too=True)
+
+
+def _strike_statement(scene: Scene, process: BaseProcess, connection_too: bool) -> bool:
+    scene.wait()
+    while process.is_alive():
+        if scene.server.strike_statement(connection_too):
+            return True
+        time.sleep(0.001)
+    return False
+
+
+def busy(scene: Scene) -> Iterator[Strike]:
+    """Somebody has the table from the beginning, and the loader's patience may end before he gives it back."""
+    with scene.server.busy():
+
+        def strike(process: BaseProcess) -> bool:
+            while not scene.server.waits():
+                if not process.is_alive():
+                    return False
+                time.sleep(0.01)
+            process.join(scene.random.uniform(0, 2))
+            return True
 
         yield strike
 
-    return fault
 
+def file_busy(scene: Scene) -> Iterator[Strike]:
+    """Another program has the file's lock for a while."""
 
-def lock(scene: Scene) -> AbstractFault:
-    """Somebody holds the table, and the loader's patience ends."""
-    scene.server.write_names("-c%20lock_timeout%3D300")
-    with scene.server.connect() as connection, connection.transaction():
-        connection.execute("lock table people in share mode")
-        yield _nothing
-    scene.server.write_names()
-
-
-def deadlock(scene: Scene) -> AbstractFault:
-    """The publishing transaction waits for us, and we for it; PostgreSQL gives it up."""
-
-    def strike(process: BaseProcess) -> None:
-        with closing(psycopg.connect(scene.server.server.url)) as connection:
-            connection.execute("set deadlock_timeout = '60s'")
-            connection.execute("lock table people in share mode")
-            with scene.server.connect() as looking:
-                waiting = "select 1 from pg_locks where not granted and locktype = 'relation' and relation = 'people'::regclass"
-                while process.is_alive() and not looking.execute(waiting).fetchone():
-                    time.sleep(0.005)
-            if process.is_alive():
-                with suppress(psycopg.Error):
-                    connection.execute("lock table _veilflow in access exclusive mode")
+    def strike(process: BaseProcess) -> bool:
+        scene.wait()
+        with scene.sql.busy():
+            alive = process.is_alive()
+            process.join(scene.random.uniform(0, 2))
+        return alive
 
     yield strike
 
 
-def disk_full(scene: Scene) -> AbstractFault:
+def deadlock(scene: Scene) -> Iterator[Strike]:
+    """The publishing transaction waits for us, and we for it; the database gives it up."""
+    yield lambda process: scene.server.deadlock(scene.mode, process.is_alive)
+
+
+def disk_full(scene: Scene) -> Iterator[Strike]:
     """The disk under the data has room for a part of the rows."""
-    assert scene.disk is not None
-    facts = os.statvfs(scene.disk)
-    used = (facts.f_blocks - facts.f_bfree) * facts.f_bsize
-    if isinstance(scene.database, PostgresqlDatabase):
-        with scene.database.connect() as connection:
-            connection.execute("alter role bench set default_tablespace = small")
-    resize(scene.disk, used + scene.random.randrange(50_000, 500_000))
-    yield _nothing
-    resize(scene.disk, 256 << 20)
-    if isinstance(scene.database, PostgresqlDatabase):
-        with scene.database.connect() as connection:
-            connection.execute("alter role bench reset default_tablespace")
+    disk = scene.database.disk
+    assert disk is not None
+    with scene.database.on_disk():
+        facts = os.statvfs(disk)
+        _resize(disk, (facts.f_blocks - facts.f_bfree) * facts.f_bsize + scene.random.randrange(*scene.database.room))
+        try:
+            yield _not_at_all
+        finally:
+            _resize(disk, DISK_BYTES)
 
 
-def resize(disk: Path, size: int) -> None:
-    """Give a tmpfs another size."""
+def _resize(disk: Path, size: int) -> None:
     subprocess.run(["mount", "-o", f"remount,size={size}", str(disk)], check=True)
 
 
-def poison(scene: Scene) -> AbstractFault:
+def poison(scene: Scene) -> Iterator[Strike]:
     """The table refuses one of the rows."""
-    if isinstance(scene.database, PostgresqlDatabase):
-        with scene.database.connect() as connection:
-            connection.execute("alter table people add constraint poison check (city <> 'Newtown3' or age <> 5)")
-        yield _nothing
-        with scene.database.connect() as connection:
-            connection.execute("alter table people drop constraint poison")
-        return
-    with closing(sqlite3.connect(scene.project / "out/people.db")) as connection:
-        connection.execute(
-            "create trigger poison before insert on people when new.city = 'Newtown3' and new.age = 5"
-            " begin select raise(abort, 'poison'); end"
-        )
-    yield _nothing
-    with closing(sqlite3.connect(scene.project / "out/people.db")) as connection:
-        connection.execute("drop trigger poison")
+    with scene.sql.poisoned():
+        yield _not_at_all
 
 
 @contextmanager
@@ -197,46 +199,58 @@ def _another_source(scene: Scene) -> Iterator[Path]:
         os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
 
 
-def bad_cell(scene: Scene) -> AbstractFault:
+def bad_cell(scene: Scene) -> Iterator[Strike]:
     """A cell somewhere in the file is no number."""
     with _another_source(scene) as path:
         lines = path.read_text().splitlines()
         at = scene.random.randrange(1, len(lines))
         lines[at] = lines[at].replace(",", ",x", 3)
         path.write_text("\n".join(lines) + "\n")
-        yield _nothing
+        yield _not_at_all
 
 
-def truncated(scene: Scene) -> AbstractFault:
+def truncated(scene: Scene) -> Iterator[Strike]:
     """The file loses its end while it is read."""
     with _another_source(scene) as path:
 
-        def strike(process: BaseProcess) -> None:
+        def strike(process: BaseProcess) -> bool:
             scene.wait_for_reading(process)
             os.truncate(path, scene.random.randrange(path.stat().st_size))
+            return False
 
         yield strike
 
 
-def replaced(scene: Scene) -> AbstractFault:
+def replaced(scene: Scene) -> Iterator[Strike]:
     """Another file takes its name while it is read."""
     with _another_source(scene) as path:
 
-        def strike(process: BaseProcess) -> None:
+        def strike(process: BaseProcess) -> bool:
             scene.wait_for_reading(process)
             other = path.with_suffix(".other")
             other.write_text(people(6_000, 50_000, "Other"))
             other.replace(path)
+            return False
 
         yield strike
 
 
 #: Name, fault, databases that it can strike.
 FAULTS: tuple[tuple[str, Fault, tuple[str, ...]], ...] = (
-    ("kill", kill, _ALL), ("stop", stop, _ALL), ("cut", cut, _SERVER), ("crash", crash, _SERVER),
-    ("statement cancelled", _signal_backends("pg_cancel_backend"), _SERVER),
-    ("backend ended", _signal_backends("pg_terminate_backend"), _SERVER),
-    ("lock time-out", lock, _SERVER), ("deadlock", deadlock, _SERVER), ("disk full", disk_full, _ALL),
-    ("poison row", poison, _ALL), ("bad cell", bad_cell, _ALL),
-    ("source truncated", truncated, _ALL), ("source replaced", replaced, _ALL),
+    ("kill", kill, _ALL), ("stop", stop, _ALL), ("connection cut", cut, _SERVERS), ("server crash", crash, _SERVERS),
+    ("statement cancelled", statement_cancelled, _SERVERS), ("connection ended", connection_ended, _SERVERS),
+    ("lock time-out", busy, _SERVERS), ("file locked", file_busy, ("sqlite", "duckdb")),
+    ("deadlock", deadlock, _SERVERS), ("disk full", disk_full, _ALL), ("poison row", poison, _SQL),
+    ("bad cell", bad_cell, _ALL), ("source truncated", truncated, _ALL), ("source replaced", replaced, _ALL),
 )  # fmt: skip
+
+
+KINDS = tuple(name for name, _fault, _databases in FAULTS)
+
+
+def able(database: Database, kinds: Sequence[str]) -> list[tuple[str, Fault]]:
+    """Those of ``kinds`` that can strike it here."""
+    return [
+        (name, fault) for name, fault, databases in FAULTS
+        if name in kinds and database.name in databases and (database.disk or fault is not disk_full)
+    ]  # fmt: skip

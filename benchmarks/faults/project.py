@@ -42,16 +42,23 @@ def write_project(directory: Path, login: str = "") -> None:
     for folder in ("pipelines", "policies", "secrets", "data", "out"):
         (directory / folder).mkdir(parents=True, exist_ok=True)
     (directory / "policies/people.yaml").write_text(_POLICY)
-    names = {
-        "version": 1, "stores": {"files": {"kind": "file"}},
-        "secrets": {"keyring": {"store": "files", "path": "keyring"}}, "keyring": "keyring",
-    }  # fmt: skip
-    (directory / "secrets/names.yaml").write_text(json.dumps(names))
+    write_names(directory)
     (directory / "data/new.csv").write_text(people(ROWS, 0, "Newtown"))
     (directory / "data/old.csv").write_text(people(OLD_ROWS, ROWS - OLD_ROWS // 2, "Old"))
     for name, value in (("keyring", KeyRing.generate("2026-01-01T00:00:00Z")), ("login", login)):
         (directory / name).write_text(value)
         (directory / name).chmod(0o600)
+
+
+def write_names(directory: Path, warehouse: str | None = None) -> None:
+    """``secrets/names.yaml``; the address is that of the connection ``warehouse``."""
+    names = {
+        "version": 1, "stores": {"files": {"kind": "file"}},
+        "secrets": {"keyring": {"store": "files", "path": "keyring"}, "login": {"store": "files", "path": "login"}},
+        "connections": {"warehouse": {"url": warehouse, "credential": "login"}} if warehouse else {},
+        "keyring": "keyring",
+    }  # fmt: skip
+    (directory / "secrets/names.yaml").write_text(json.dumps(names))
 
 
 def write_pipeline(directory: Path, target: str, mode: str, name: str = "new") -> None:

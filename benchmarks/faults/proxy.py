@@ -15,6 +15,8 @@ class Proxy:
     def __init__(self, upstream: int) -> None:
         self._upstream = upstream
         self._left: int | None = None
+        #: Bytes that came from clients, and how often all connections were cut.
+        self.passed = self.cuts = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         ready = threading.Event()
@@ -45,6 +47,7 @@ class Proxy:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, counted: bool) -> None:
         with suppress(OSError):
             while data := await reader.read(4096):
+                self.passed += len(data) if counted else 0
                 if counted and self._left is not None:
                     data, self._left = data[: self._left], self._left - len(data)
                 writer.write(data)
@@ -55,6 +58,7 @@ class Proxy:
 
     def _cut(self) -> None:
         self._left = None
+        self.cuts += 1
         for writer in self._writers:
             with suppress(OSError, AttributeError):
                 # A reset, as a firewall or a failing machine gives, and not a polite end.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import threading
 import time
 from collections import Counter
@@ -12,31 +11,41 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import psycopg
-
 from benchmarks.faults.child import start
-from benchmarks.faults.databases import Database, Rows
+from benchmarks.faults.databases import Away, Database, Look, Rows, Summary, summary
 from benchmarks.faults.kinds import Fault, Scene, kill
+from benchmarks.faults.project import ROWS
 from veilflow.errors import VeilError
 from veilflow.state import State
 
 _ATTEMPTS = 12
 _STUCK_SECONDS = 120
+#: How often a recovery is struck as well, and how often `veil runs clean` comes between.
+_STRIKE_AGAIN, _CLEAN = 0.25, 0.15
 
 
 @dataclass
 class Finding:
-    """What one trial came to; ``hit`` says that the loader did not end as if nothing had been."""
+    """What one trial came to; ``hit`` counts the strikes that the loader met, ``survived`` those that it ended well in
+    spite of, ``untrue`` what its status, its record or its counts said and was not so."""
 
     fault: str
     database: str
     mode: str
-    seed: int
-    hit: bool = False
+    seed: str
+    strikes: int = 0
+    hit: int = 0
+    survived: int = 0
     lost: int = 0
     duplicated: int = 0
     wrong: int = 0
     mixtures: int = 0
+    #: What was seen when something was not as it should: counts and sums, or what went wrong.
+    seen: Summary | None = None
+    untrue: int = 0
+    orphans: int = 0
+    #: The most chunks that one resume worked on a second time.
+    repeated: int = 0
     stuck: str = ""
     resumes: int = 0
     recovery_seconds: float | None = None
@@ -44,7 +53,9 @@ class Finding:
 
     @property
     def clean(self) -> bool:
-        return not (self.lost or self.duplicated or self.wrong or self.mixtures or self.stuck)
+        return not (
+            self.lost or self.duplicated or self.wrong or self.mixtures or self.untrue or self.orphans or self.stuck
+        )
 
 
 def expected(mode: str, old: Rows, new: Rows) -> Rows:
@@ -60,10 +71,12 @@ def expected(mode: str, old: Rows, new: Rows) -> Rows:
 def carry_out(finding: Finding, fault: Fault, scene: Scene, old: Rows, new: Rows, broken: str | None) -> None:
     """Begin with the old table, load under the fault until it is done, and take stock."""
     shutil.rmtree(scene.project / ".veil", ignore_errors=True)
+    scene.mode = finding.mode
     scene.database.begin(indexed=scene.random.random() < 0.5)
     after = expected(finding.mode, old, new)
-    with watching(scene.database, (_summary(old), _summary(after)), finding):
-        _until_done(finding, fault, scene, broken)
+    states = summary(old), summary(after)
+    with watching(scene.database, states, finding):
+        _Trial(finding, scene, states, broken).until_done(fault)
     there = scene.database.rows()
     known = old + after
     finding.lost = (after - there).total()
@@ -72,50 +85,110 @@ def carry_out(finding: Finding, fault: Fault, scene: Scene, old: Rows, new: Rows
     finding.wrong = sum(count for row, count in surplus.items() if row not in known)
 
 
-def _until_done(finding: Finding, fault: Fault, scene: Scene, broken: str | None) -> None:
-    command, strikes = ["run", "new"], True
-    for attempt in range(_ATTEMPTS):
-        began = time.monotonic()
-        with _under(fault if strikes else None, scene) as strike:
-            process = start([*command, "--direct", "--quiet"], scene.project, broken)
+class _Trial:
+    """The attempts of one trial, as a person would make them."""
+
+    def __init__(self, finding: Finding, scene: Scene, states: tuple[Summary, Summary], broken: str | None) -> None:
+        self._finding, self._scene, self._broken = finding, scene, broken
+        self._old, self._new = states
+        self._worked_on: Counter[int] = Counter()
+        self._chunks = scene.project / "chunks"
+        self._chunks.unlink(missing_ok=True)
+
+    def until_done(self, fault: Fault) -> None:
+        finding, random = self._finding, self._scene.random
+        command, strike = ["run", "new"], True
+        for attempt in range(_ATTEMPTS):
+            began = time.monotonic()
+            status = self._attempt(command, fault if strike else None)
+            if finding.stuck:
+                return
+            self._hold_to_its_word(status)
+            self._count_repeated(command)
+            command = self._next(command, status)
+            if not command:
+                if attempt and not strike:
+                    finding.recovery_seconds = time.monotonic() - began
+                self._clean_up()
+                return
+            finding.resumes += command[0] == "runs"
+            if random.random() < _CLEAN:
+                self._clean_up()
+            # Now and then the recovery is struck as well.
+            fault, strike = kill, attempt < 3 and random.random() < _STRIKE_AGAIN
+        finding.stuck = f"not done after {_ATTEMPTS} attempts"
+
+    def _attempt(self, command: list[str], fault: Fault | None) -> int | None:
+        finding = self._finding
+        met = False
+        with _under(fault, self._scene) as strike:
+            process = start([*command, "--direct", "--quiet"], self._scene.project, self._broken)
             if strike:
-                strike(process)
+                met = strike(process)
             process.join(_STUCK_SECONDS)
             if process.is_alive():
                 process.kill()
                 finding.stuck = "did not end"
-                return
         finding.statuses.append(process.exitcode)
-        finding.hit = finding.hit or process.exitcode != 0
+        if fault:
+            finding.strikes += 1
+            finding.hit += met or process.exitcode != 0
+            finding.survived += met and process.exitcode == 0
+        return process.exitcode
+
+    def _hold_to_its_word(self, status: int | None) -> None:
+        """A run that says it is done has published, all of it; one that says it failed or was refused has not."""
+        with suppress(VeilError, Away), self._scene.database.reader() as look:
+            document, seen = State(self._scene.project).run("last")[0], look()
+            if seen is None:
+                return
+            if status == 0:
+                done = document["status"] in ("succeeded", "published_unreported")
+                true = done and seen == self._new and document["counts"]["loaded"] == ROWS
+            else:
+                true = document["status"] not in ("refused", "failed") or seen == self._old
+            if not true:
+                self._finding.untrue += 1
+                self._finding.seen = (document["status"], document["counts"], *seen)
+
+    def _count_repeated(self, command: list[str]) -> None:
+        """How many chunks that an earlier attempt of the same run worked on were worked on again."""
+        numbers = Counter(map(int, self._chunks.read_text().split())) if self._chunks.exists() else Counter[int]()
+        self._chunks.unlink(missing_ok=True)
+        if command[0] == "run":
+            self._worked_on.clear()
+        elif self._scene.database.resumes:
+            self._finding.repeated = max(self._finding.repeated, sum(number in self._worked_on for number in numbers))
+        self._worked_on += numbers
+
+    def _next(self, command: list[str], status: int | None) -> list[str]:
+        """How a person would go on; nothing if it is done."""
+        if status == 0:
+            return []
+        try:
+            document = State(self._scene.project).run("last")[0]
+        except VeilError:
+            return ["run", "new"]
+        if document["status"] in ("succeeded", "published_unreported"):
+            return []
         # What is refused when it goes on, because its source was put right, is begun anew.
-        refused = command[0] == "runs" and process.exitcode in (2, 3)
-        command = _next(scene, process.exitcode, refused)
-        if not command:
-            if attempt and not strikes:
-                finding.recovery_seconds = time.monotonic() - began
-            return
-        finding.resumes += command[0] == "runs"
-        # Now and then the recovery is struck as well.
-        fault, strikes = kill, attempt < 3 and scene.random.random() < 0.25
-    finding.stuck = f"not done after {_ATTEMPTS} attempts: {finding.statuses}"
-
-
-def _next(scene: Scene, status: int | None, refused: bool) -> list[str]:
-    """How a person would go on; nothing if it is done."""
-    if status == 0:
-        return []
-    try:
-        document = State(scene.project).run("last")[0]
-    except VeilError:
-        return ["run", "new"]
-    if document["status"] in ("succeeded", "published_unreported"):
-        return []
-    if refused:
-        return ["run", "new"]
-    if document["status"] in ("running", "interrupted") or document["resumable"]:
+        refused = command[0] == "runs" and status in (2, 3)
+        goes_on = document["status"] in ("running", "interrupted") or document["resumable"]
         # A process that died before anything was fixed left nothing to go on with.
-        return ["runs", "resume", "last"] if State(scene.project).beginning(document["run_id"]) else ["run", "new"]
-    return ["run", "new"]
+        if not refused and goes_on and State(self._scene.project).beginning(document["run_id"]):
+            return ["runs", "resume", "last"]
+        return ["run", "new"]
+
+    def _clean_up(self) -> None:
+        """`veil runs clean` leaves no staging; a run that is resumed afterwards begins with its first row."""
+        process = start(["runs", "clean", "--quiet"], self._scene.project, None)
+        process.join()
+        self._finding.orphans += len(self._scene.database.staging())
+        if process.exitcode != 0:
+            words = (self._scene.project / "words").read_text().splitlines()
+            self._finding.untrue += 1
+            self._finding.seen = (process.exitcode, *words[-2:])
+        self._worked_on.clear()
 
 
 @contextmanager
@@ -131,25 +204,22 @@ def _under(fault: Fault | None, scene: Scene) -> Iterator[Any]:
             next(going)
 
 
-def _summary(rows: Rows) -> tuple[int, ...]:
-    """The same as the databases' ``summary``."""
-    return (
-        rows.total(), len({row[0] for row in rows}), sum(row[2] * n for row, n in rows.items()),
-        sum(len(row[3]) * n for row, n in rows.items()),
-    )  # fmt: skip
-
-
 @contextmanager
-def watching(database: Database, states: tuple[tuple[int, ...], ...], finding: Finding) -> Iterator[None]:
+def watching(database: Database, states: tuple[Summary, ...], finding: Finding) -> Iterator[None]:
     """Read all the while: everything but the old and the new state is a mixture, and so is no table."""
     over = threading.Event()
 
-    def watch() -> None:
+    def look_on(look: Look) -> None:
         while not over.is_set():
-            with suppress(psycopg.OperationalError), database.reader() as connection:
-                while not over.is_set():
-                    finding.mixtures += _seen(database, connection) not in (None, *states)
-                    over.wait(0.01)
+            if (seen := look()) not in (None, *states):
+                finding.mixtures += 1
+                finding.seen = seen
+            over.wait(0.01)
+
+    def watch() -> None:
+        while database.shared and not over.is_set():
+            with suppress(Away), database.reader() as look:
+                look_on(look)
             over.wait(0.05)  # the server is away
 
     thread = threading.Thread(target=watch)
@@ -159,14 +229,3 @@ def watching(database: Database, states: tuple[tuple[int, ...], ...], finding: F
     finally:
         over.set()
         thread.join()
-
-
-def _seen(database: Database, connection: Any) -> tuple[Any, ...] | None:
-    try:
-        return database.summary(connection)
-    except (psycopg.errors.QueryCanceled, psycopg.errors.DeadlockDetected):
-        return None
-    except sqlite3.OperationalError as error:
-        return None if "locked" in str(error) or "busy" in str(error) else (str(error),)
-    except psycopg.errors.UndefinedTable:
-        return ("no table",)

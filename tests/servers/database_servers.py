@@ -10,10 +10,14 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pymysql.connections import Connection
 
 PASSWORD = "loopback-only-secret"
 
@@ -116,11 +120,55 @@ def _mariadb_programs() -> dict[str, Path] | None:
     return None if server is None or make is None else server | make
 
 
-@contextmanager
-def running_mariadb() -> Iterator[DatabaseServer]:
-    """MariaDB as a non-root user, with a database ``warehouse``. NoServer if it is not installed and cannot be."""
-    import pymysql
+@dataclass(frozen=True)
+class MariadbServer(DatabaseServer):
+    """A MariaDB that may be killed and started again; ``data`` is where its files lie."""
 
+    data: Path = Path()
+    command: tuple[str, ...] = ()
+    _processes: list[subprocess.Popen[bytes]] = field(default_factory=list, repr=False)
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        import pymysql
+
+        process = subprocess.Popen(
+            self.command, cwd=self.data.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        self._processes.append(process)
+        end = time.monotonic() + 60
+        while True:
+            try:
+                return self.as_root().close()
+            except pymysql.Error:
+                if time.monotonic() > end or process.poll() is not None:
+                    raise
+                time.sleep(0.05)
+
+    def as_root(self) -> Connection:
+        """A connection that may do everything, in autocommit."""
+        import pymysql
+
+        return pymysql.connect(host="127.0.0.1", port=self.port, user="root", autocommit=True)
+
+    def alive(self) -> bool:
+        """Whether its process lives."""
+        return self._processes[-1].poll() is None
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._processes[-1].send_signal(signal.SIGKILL)
+        self._processes[-1].wait()
+
+
+@contextmanager
+def running_mariadb(
+    lay_disk: Callable[[Path], object] = lambda _data: None, options: Sequence[str] = ()
+) -> Iterator[MariadbServer]:
+    """MariaDB as a non-root user, with a database ``warehouse``. NoServer if it is not installed and cannot be.
+
+    ``lay_disk`` may lay another file system under the directory of its data.
+    """
     if _mariadb_programs() is None:
         _install("mariadb-server")
     programs = _mariadb_programs()
@@ -129,30 +177,22 @@ def running_mariadb() -> Iterator[DatabaseServer]:
     user = _as("mysql")
     with _directory_of("mysql", "maria") as directory:
         data, port = directory / "data", _free_port()
+        lay_disk(data)
         make = [str(programs["mariadb-install-db"]), "--no-defaults", f"--datadir={data}", "--skip-test-db"]
         subprocess.run(
             [*user, *make, "--auth-root-authentication-method=normal"], check=True, capture_output=True, cwd=directory
         )
         serve = [str(programs["mariadbd"]), "--no-defaults", f"--datadir={data}", f"--port={port}", "--local-infile=1"]
         places = ["--bind-address=127.0.0.1", f"--socket={directory}/s.sock", f"--pid-file={directory}/p.pid"]
-        server = subprocess.Popen(
-            [*user, *serve, *places], cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        # A server that starts removes what lies in its temporary directory, also what another server has there.
+        places.append(f"--tmpdir={directory}")
+        server = MariadbServer("mariadb", port, "warehouse", data=data, command=(*user, *serve, *places, *options))
         try:
-            end = time.monotonic() + 60
-            while True:
-                try:
-                    root = pymysql.connect(host="127.0.0.1", port=port, user="root", autocommit=True)
-                    break
-                except pymysql.Error:
-                    if time.monotonic() > end or server.poll() is not None:
-                        raise
-                    time.sleep(0.1)
-            with root, root.cursor() as cursor:
+            server.start()
+            with server.as_root() as root, root.cursor() as cursor:
                 cursor.execute("create database warehouse character set utf8mb4")
                 cursor.execute(f"create user veil@'%' identified by '{PASSWORD}'")
                 cursor.execute("grant all on *.* to veil@'%'")
-            yield DatabaseServer("mariadb", port, "warehouse")
+            yield server
         finally:
-            server.send_signal(signal.SIGKILL)
-            server.wait()
+            server.kill()
