@@ -109,7 +109,7 @@ class Campaign:
             list(pool.map(carry_out, works))
 
     def _prove(self, place: Place) -> None:
-        for how in ways(place.name):
+        for how in ways(place.name) if not self.over.is_set() else ():
             self.caught[f"{place.name}, {how}"] = place.catches(how)
 
     def _try(self, place: Place, end: float) -> None:

@@ -133,8 +133,9 @@ class MariadbServer(DatabaseServer):
         import pymysql
 
         process = subprocess.Popen(
-            self.command, cwd=self.data.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+            self.command, cwd=self.data.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env=_own_temporary_directory(self.data.parent),
+        )  # fmt: skip
         self._processes.append(process)
         end = time.monotonic() + 60
         while True:
@@ -161,6 +162,11 @@ class MariadbServer(DatabaseServer):
         self._processes[-1].wait()
 
 
+def _own_temporary_directory(directory: Path) -> dict[str, str]:
+    """A server that starts removes what lies in its temporary directory, also what another server has there."""
+    return os.environ | {"TMPDIR": str(directory)}
+
+
 @contextmanager
 def running_mariadb(
     lay_disk: Callable[[Path], object] = lambda _data: None, options: Sequence[str] = ()
@@ -180,12 +186,12 @@ def running_mariadb(
         lay_disk(data)
         make = [str(programs["mariadb-install-db"]), "--no-defaults", f"--datadir={data}", "--skip-test-db"]
         subprocess.run(
-            [*user, *make, "--auth-root-authentication-method=normal"], check=True, capture_output=True, cwd=directory
-        )
+            [*user, *make, "--auth-root-authentication-method=normal"], check=True, capture_output=True, cwd=directory,
+            env=_own_temporary_directory(directory),
+        )  # fmt: skip
         serve = [str(programs["mariadbd"]), "--no-defaults", f"--datadir={data}", f"--port={port}", "--local-infile=1"]
         places = ["--bind-address=127.0.0.1", f"--socket={directory}/s.sock", f"--pid-file={directory}/p.pid"]
-        # A server that starts removes what lies in its temporary directory, also what another server has there.
-        places.append(f"--tmpdir={directory}")
+
         server = MariadbServer("mariadb", port, "warehouse", data=data, command=(*user, *serve, *places, *options))
         try:
             server.start()
