@@ -42,7 +42,7 @@ def take_out_receipts() -> None:
             yield _BareWriter(connection, self)
             connection.commit()
 
-    def publish(self: Any, _key_versions: Mapping[str, int]) -> int:
+    def publish(self: Any, _key_versions: Mapping[str, int], _gate: object = None) -> int:
         rows = int(self.staged_rows())
         with self._connect() as connection, connection.transaction():
             self._swap(connection, rows)
