@@ -43,10 +43,12 @@ def take_out_receipts() -> None:
             connection.commit()
 
     def publish(self: Any, _key_versions: Mapping[str, int], _gate: object = None) -> int:
-        rows = int(self.staged_rows())
+        name = postgresql._staging_name(self._run_id)
         with self._connect() as connection, connection.transaction():
-            self._swap(connection, rows)
-        return rows
+            connection.execute("drop table if exists people")
+            connection.execute(f"alter table veilflow_staging.{name} set schema public")
+            connection.execute(f"alter table {name} rename to people")
+        return int(self.staged_rows())
 
     target._new_writer, target.publish = new_writer, publish
     target.receipts = lambda self: self.__dict__.setdefault("loaded", {})
@@ -64,7 +66,7 @@ class _BareWriter:
             cursor.adbc_ingest(
                 postgresql._staging_name(self._target._run_id),
                 postgresql._exact(pa.table(rows)).to_reader(max_chunksize=postgresql._SLICE_ROWS),
-                mode="append", db_schema_name=postgresql._STAGING_SCHEMA,
+                mode="append", db_schema_name="veilflow_staging",
             )  # fmt: skip
         self._target.receipts()[receipt.chunk] = receipt
 
