@@ -317,6 +317,18 @@ CODES: dict[str, Code] = {
         "The files of a source differ",
         "All files that a pattern matches need the same columns with the same types, in whatever order. The text names the column and two files. In Parquet the type is the file's own, unless the pipeline's `columns:` declare one.",
     ),
+    "VEIL327": Code(
+        "This cannot be loaded incrementally",
+        "An incremental run reads what is new and leaves the rest of the table as it is. Replacing, `delete: true`, appending with a lag, a column without an exact order, and a column whose values are personal would lose rows, load them twice, or write a person's value into the checkpoint.",
+    ),
+    "VEIL328": Code(
+        "The checkpoint is not one to go on from",
+        "The target keeps how far the pipeline has read. Source, policy, filters or column are others since, so the rows that are there do not stand for what would be read now; or another run has moved the checkpoint; or a table that runs have loaded has none, and appending everything would load rows twice. The text says which, and the hint the ways out.",
+    ),
+    "VEIL329": Code(
+        "A watermark in the future",
+        "The largest value of the incremental column is a time more than a day ahead. As a watermark it would hide every row that comes until then. Nothing was published; the value is not shown.",
+    ),
     # 4xx: out of reach
     "VEIL401": Code("The database is out of reach", "No connection could be made, or it was lost."),
     "VEIL402": Code("The database rejected the credential", "User, password or permission was rejected."),

@@ -200,8 +200,8 @@ def test_a_run_that_had_published_before_it_died_is_closed_by_resuming(
     edit(loaded, "pipelines/people.yaml", lambda text: text.replace("mode: replace", "mode: append"))
     publish = sqlite.SqliteTarget.publish
 
-    def dying(self: Any, *given: Any) -> int:
-        publish(self, *given)
+    def dying(self: Any, *arguments: Any) -> int:
+        publish(self, *arguments)
         os._exit(9)
 
     child = os.fork()

@@ -122,6 +122,7 @@ def plan(
     from veilflow.plan import document
     from veilflow.run import prepare
     from veilflow.run.plan_file import write_plan
+    from veilflow.run.prepare import checkpoint_document
 
     output = Output(common.json, common.quiet)
     project = common.directory
@@ -130,7 +131,7 @@ def plan(
         decision = prepared.decision
         written = None if out is None or decision.errors else write_plan(prepared, out)
     output.warnings(suspicious(project))
-    output.plan(decision, written or document(decision))
+    output.plan(decision, (written or document(decision)) | {"checkpoint": checkpoint_document(prepared)})
     if written is not None:
         output.say(f"written to {out}; veil run --plan {out}")
     return worst_status([error.exit_status for error in decision.errors])
@@ -139,7 +140,7 @@ def plan(
 @app.command
 def run(
     *pipelines: str, direct: bool = False, dry_run: bool = False, plan: Path | None = None,
-    key_version: int | None = None,
+    key_version: int | None = None, since: str | None = None, until: str | None = None, full: bool = False,
     param: tuple[str, ...] = (), common: Common = _HERE,
 ) -> int:  # fmt: skip
     """Run pipelines: read, check, treat, load, verify, publish.
@@ -156,6 +157,12 @@ def run(
         A file that `veil plan --out` wrote: the run is refused if anything has moved since. It names the pipeline.
     key_version
         A version of the key ring in the place of the active one, for appending to a table that holds its pseudonyms.
+    since
+        Of an incremental pipeline: the first value of its column that is read. The checkpoint stays, if there is one.
+    until
+        Of an incremental pipeline: the first value of its column that is not read.
+    full
+        Of an incremental pipeline with `mode: merge`: read everything, and set the checkpoint anew.
     param
         A parameter of the suites, name=value; may be given several times.
     """
@@ -173,13 +180,18 @@ def run(
         )  # fmt: skip
     for name in pipelines:
         _known(project, name)
+    if len(pipelines) > 1 and (since is not None or until is not None):
+        raise VeilError("VEIL200", "--since and --until are for one pipeline", "run the pipelines one by one")
     output.warnings(suspicious(project))
     results = []
     parameters = parse_parameters(param)
     with _stopping(), _orchestrator(project, common.environment, pipelines, direct, output) as carry_out:
         began: float | None = _BEGAN
         for name in pipelines:
-            request = Request(project, common.environment, name, began, parameters, key_version, approved, dry_run)
+            request = Request(
+                project, common.environment, name, began, parameters, key_version, approved, dry_run,
+                since=since, until=until, full=full,
+            )  # fmt: skip
             results.append(carry_out(request))
             began = None
             if results[-1].status == "interrupted":

@@ -276,6 +276,9 @@ def run_lines(document: Mapping[str, Any], plan: Mapping[str, Any] | None) -> li
     ]  # fmt: skip
     lines += aligned(held + warned)
     target = document["target"]
+    lines += [f"window  {words}" for words in _window(document.get("incremental"))]
+    if document.get("incremental") and document["status"] == "succeeded" and not counts["read"]:
+        lines.append("nothing new")
     if document.get("resumed_chunks") is not None:
         lines.append(f"resumed {document['resumed_chunks']:,} of {document['chunks']:,} chunks were staged before")
     if document.get("dry_run") and document["status"] == "succeeded":
@@ -293,6 +296,19 @@ def run_lines(document: Mapping[str, Any], plan: Mapping[str, Any] | None) -> li
         if document.get("resumable"):
             lines.append(f"next    veil runs resume {document['run_id']}")
     return lines
+
+
+def _window(found: Mapping[str, Any] | None) -> list[str]:
+    """What an incremental run read, and where its watermark stands."""
+    if found is None:
+        return []
+    window, mark, column = found["window"], found["watermark"], found["column"]
+    low = "" if window["low"] is None else f"{window['low']} {'<=' if window['low_included'] else '<'} "
+    high = "" if window["high"] is None else f" {'<=' if window['high_included'] else '<'} {window['high']}"
+    rows = f"{low}{column}{high}" if low or high else f"every {column}"
+    stays = mark["before"] == mark["after"]
+    moved = f"stays at {mark['after']}" if stays else f"moved from {mark['before'] or 'nothing'} to {mark['after']}"
+    return [f"{rows} · watermark {'not set' if stays and mark['after'] is None else moved}"]
 
 
 def _treatment_counts(plan: Mapping[str, Any]) -> str:
@@ -338,8 +354,22 @@ def plan_lines(document: Mapping[str, Any], decision: Decision) -> list[str]:
     if source.files:
         lines.append(f"source  {source.kind} {source.location}: {source.files:,} file{'s' * (source.files > 1)}")
     lines.append(f"target  {target.kind} {target.location}, table {target.table}: {target.mode} by {target.publish}")
+    lines += [f"reads   {words}" for words in _reads(document)]
     lines.append(f"secrets {', '.join(document['secrets']) or 'none'}")
     return lines + finding_lines(document["findings"])
+
+
+def _reads(document: Mapping[str, Any]) -> list[str]:
+    """What an incremental pipeline would read."""
+    by, checkpoint = document["incremental"], document.get("checkpoint")
+    if by is None:
+        return []
+    lag = "" if by["lag"] == "0" else f", less {by['lag']}"
+    if checkpoint is None:
+        return [f"everything, and from then on what is new by {by['column']}{lag}"]
+    if not checkpoint["current"]:
+        return ["nothing: the checkpoint is one of another source, policy or filter; veil run --full reads everything"]
+    return [f"what is new by {by['column']}: from its watermark {checkpoint['watermark']}{lag}"]
 
 
 def finding_lines(findings: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from veilflow.config.environments import overlay
+from veilflow.config.incremental import incremental_config
 from veilflow.config.nodes import Mapping, Node, read_yaml
 from veilflow.config.objects import (
     CHUNK_ROWS,
@@ -116,6 +117,7 @@ def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
     allow_empty = root.take("allow_empty", bool, "true or false", False)
     on_overlap = root.choice("on_overlap", ("refuse", "wait"), "refuse")
     as_of = _date(root, "as_of")
+    incremental = incremental_config(root.sub("incremental"))
     recipient, days = _quarantine(root.sub("quarantine"))
     root.end()
     if policy and (not _NAME.fullmatch(policy) or Path(policy).suffix in (".yaml", ".yml")):
@@ -130,7 +132,7 @@ def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
         name=name, source=source, policy=policy, target=target, place=Place(shown), filters=filters,
         expectations=expectations, max_quarantined=max_quarantined, timeout_seconds=timeout_seconds,
         chunk_rows=chunk_rows, allow_empty=allow_empty, on_overlap=on_overlap, as_of=as_of, labels=labels,
-        quarantine_recipient=recipient, quarantine_days=days,
+        quarantine_recipient=recipient, quarantine_days=days, incremental=incremental,
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any, Literal
 
 from veilflow.errors import Place
@@ -30,6 +31,24 @@ class ColumnLabels:
 
 
 @dataclass(frozen=True, slots=True)
+class Lag:
+    """How far before the watermark rows are read once more: a number, or seconds where a ``unit`` of time was written."""
+
+    value: Decimal
+    shown: str
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IncrementalConfig:
+    """A pipeline's ``incremental:``."""
+
+    column: str
+    lag: Lag | None
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class PipelineConfig:
     """``pipelines/<name>.yaml``."""
 
@@ -51,6 +70,7 @@ class PipelineConfig:
     #: An age public key that rows held back are encrypted to; None: to one derived from the key ring.
     quarantine_recipient: str | None = None
     quarantine_days: int = QUARANTINE_DAYS
+    incremental: IncrementalConfig | None = None
 
 
 @dataclass(frozen=True, slots=True)

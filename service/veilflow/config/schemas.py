@@ -62,7 +62,7 @@ def pipeline_schema() -> Schema:
             "policy": _NAMED, "expectations": _TEXT, "target": _target(), "limits": _limits(),
             "quarantine": _quarantine(),
             "chunk_rows": {"type": "integer", "minimum": 1, "maximum": 10_000_000}, "allow_empty": _FLAG, "as_of": _DATE,
-            "on_overlap": _choice("refuse", "wait"),
+            "on_overlap": _choice("refuse", "wait"), "incremental": _incremental(),
         },
         "version", "source", "policy", "target",
     )  # fmt: skip
@@ -124,6 +124,16 @@ def _quarantine() -> Schema:
     recipient = {"type": "string", "pattern": "^age1[02-9ac-hj-np-z]{58}$"}
     days = {"type": "integer", "minimum": 1, "maximum": 36_500}
     return _mapping({"recipient": recipient, "retention_days": days})
+
+
+def _incremental() -> Schema:
+    lag = {
+        "anyOf": [
+            {"type": "number", "minimum": 0},
+            {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?( ?(s|min|h|d))?$"},
+        ]
+    }
+    return _mapping({"column": _NAMED, "lag": lag}, "column")
 
 
 def _limits() -> Schema:

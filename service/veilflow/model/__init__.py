@@ -25,11 +25,19 @@ from veilflow.model.credentials import (
     SecretStore,
     Surrogates,
 )
+from veilflow.model.increments import (
+    Advance,
+    Checkpoint,
+    Increment,
+    Standing,
+    Window,
+)
 from veilflow.model.plan import (
     CheckPlan,
     ColumnPlan,
     FileContent,
     FilterPlan,
+    IncrementalPlan,
     Limit,
     OnFail,
     Plan,
@@ -61,6 +69,7 @@ from veilflow.model.rows import (
     Slice,
     Source,
     Start,
+    Windowed,
     row_number,
 )
 from veilflow.model.targets import (
@@ -81,6 +90,7 @@ from veilflow.model.verdicts import (
 )
 
 __all__ = [
+    "Advance",
     "BEGINNING",
     "BadCells",
     "BadRowRule",
@@ -89,6 +99,7 @@ __all__ = [
     "CheckCount",
     "CheckOutcome",
     "CheckPlan",
+    "Checkpoint",
     "Checker",
     "Chunk",
     "Classification",
@@ -102,6 +113,8 @@ __all__ = [
     "FileIdentity",
     "FilterPlan",
     "Gate",
+    "Increment",
+    "IncrementalPlan",
     "Limit",
     "MOST_FILES",
     "Mode",
@@ -132,6 +145,7 @@ __all__ = [
     "SourceConfig",
     "SourcePlan",
     "SourceSchema",
+    "Standing",
     "Start",
     "Status",
     "Step",
@@ -143,6 +157,8 @@ __all__ = [
     "TargetConfig",
     "TargetPlan",
     "UnevenColumn",
+    "Window",
+    "Windowed",
     "Writer",
     "type_name",
     "row_number",

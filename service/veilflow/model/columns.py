@@ -10,6 +10,7 @@ from typing import Literal
 import pyarrow as pa
 
 from veilflow.errors import Place
+from veilflow.model.increments import Window
 
 Classification = Literal["direct_identifier", "quasi_identifier", "sensitive", "free_text", "non_personal"]
 CLASSIFICATIONS: tuple[str, ...] = (
@@ -105,6 +106,8 @@ class SourceConfig:
     order_by: tuple[str, ...] = ()
     connection: str | None = None
     listed: tuple[str, ...] = ()
+    #: What a run wants of a database.
+    window: Window | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -146,6 +147,18 @@ class TargetPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class IncrementalPlan:
+    """By which column a pipeline reads what is new. ``lag`` is in the column's own unit, in days for dates and in seconds
+    for timestamps. ``meaning`` is a hash of what is read and how it is treated: rows of another do not stand beside."""
+
+    column: str
+    type: ColumnType
+    lag: Decimal
+    shown_lag: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that a run does, decided before a row is read. Pure data; holds no key and no secret."""
 
@@ -175,6 +188,7 @@ class Plan:
     #: Whether the policy lets a preview show originals to whoever asks, on record.
     show_values: bool = True
     source: SourcePlan = SourcePlan("memory", "")
+    incremental: IncrementalPlan | None = None
 
     @property
     def output_schema(self) -> pa.Schema:

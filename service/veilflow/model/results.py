@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from veilflow.errors import Place
+from veilflow.model.increments import Increment
 
 Status = Literal["running", "succeeded", "refused", "failed", "interrupted", "published_unreported"]
 
@@ -98,6 +99,9 @@ class RunResult:
     resumable: bool = False
     #: How many chunks were staged already when it was gone on with; None if it never was.
     resumed_chunks: int | None = None
+    #: What an incremental run read, and where the watermark stands behind it.
+    increment: Increment | None = None
+    watermark: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

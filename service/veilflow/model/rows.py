@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from veilflow.model.columns import SourceColumn, SourceSchema
+from veilflow.model.increments import Window
 
 #: The chunks and the rows of a source's n-th file are numbered from n times these on: no file has to be read for the
 #: numbers of the next. With ``MOST_FILES`` files all numbers stay below 2^53, which every reader of JSON keeps exactly.
@@ -58,7 +59,8 @@ class Chunk:
     ``raw`` holds the rows as they were read (text for CSV and JSON), ``values`` the same rows cast to the
     plan's types, with null where a cell did not fit (``bad_cells`` says which). Both have the same rows
     in the same order; ``positions`` holds each row's position in the source, from 0. Rejected rows
-    count as read but stand in neither batch. ``file`` names the file that the rows are of, where a source has several.
+    and those outside of a window count as read but stand in neither batch. ``file`` names the file that the rows are
+    of, where a source has several.
     """
 
     number: int
@@ -68,10 +70,14 @@ class Chunk:
     bad_cells: tuple[BadCells, ...] = ()
     rejected: tuple[RejectedRow, ...] = field(default=(), repr=False)
     file: str | None = None
+    #: Rows that were read and lie outside of the run's window: they count as filtered.
+    outside: int = 0
+    #: The largest value of the window's column among the others.
+    newest: str | None = None
 
     @property
     def rows_read(self) -> int:
-        return int(self.raw.num_rows) + len(self.rejected)
+        return int(self.raw.num_rows) + len(self.rejected) + self.outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,3 +147,14 @@ class Divisible(Source, Protocol):
     ) -> AbstractContextManager[Sequence[Part]]:
         """Parts that together hold every chunk of ``slices`` once, with the same numbers and rows, however many workers
         they are made for. They show one state of the source, and are read inside of the context."""
+
+
+@runtime_checkable
+class Windowed(Protocol):
+    """A source that can be asked for a window, and reads little more than that."""
+
+    def newest(self, column: SourceColumn, /) -> str | None:
+        """The largest value of a column, as a text that reads back exactly; None where there is none."""
+
+    def within(self, window: Window, /) -> Source:
+        """The same source with at least the rows of the window, and those without a value in its column."""

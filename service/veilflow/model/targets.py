@@ -10,6 +10,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from veilflow.model.columns import Mode, Publish
+from veilflow.model.increments import Advance, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class Receipt:
     bookmark: int | None = None
     #: That of the chunk.
     file: str | None = None
+    #: The largest value of the window's column among the rows read.
+    newest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +131,16 @@ class Target(Protocol):
     def staged_rows(self) -> int:
         """Rows in the staging table, counted there."""
 
-    def publish(self, key_versions: Mapping[str, int], gate: Gate | None = None) -> int:
-        """Replace, append or merge in one transaction that also writes the publication and the key version of
-        each column into ``_veilflow`` and drops the staging; returns the rows published. A second call
+    def standing(self, pipeline: str) -> Standing:
+        """What is known of the pipeline here; nothing where the table is not there."""
+
+    def publish(self, key_versions: Mapping[str, int], gate: Gate | None = None, advance: Advance | None = None) -> int:
+        """Replace, append or merge in one transaction that also writes the publication, the key version of
+        each column and the checkpoint of ``advance`` into ``_veilflow`` and drops the staging; returns the rows
+        published. A table that is made or replaced has no other checkpoint. A second call
         of the same run changes nothing and returns the same. Nothing is published if ``gate`` raises. VEIL313 on append or merge under another key version,
-        VEIL318 where the merge key does not tell the staged rows apart, VEIL319 for rows that the table refuses."""
+        VEIL318 where the merge key does not tell the staged rows apart, VEIL319 for rows that the table refuses,
+        VEIL328 where the checkpoint is no longer the one that ``advance`` goes on from."""
 
     def publication(self, run_id: str) -> Publication | None:
         """Whether that run was published here; waits for a publishing transaction of it that is under way."""

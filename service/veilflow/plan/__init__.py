@@ -32,6 +32,7 @@ from veilflow.model import (
     TargetPlan,
     type_name,
 )
+from veilflow.plan.incremental import incremental_plan
 from veilflow.plan.inheritance import weaker_than_parents
 from veilflow.plan.linting import Elsewhere, findings, refusals
 from veilflow.plan.matching import Labels, choice, closed_rules, plain_parameters, steps_of, undecidable
@@ -95,6 +96,7 @@ def decide(
     errors += _merge_key(target, columns)
     errors += _uneven(schema, columns, pipeline.source.place)
     meaning = meaning_of(pipeline, policy, columns, checks, filters) | dated(columns, as_of)
+    incremental = incremental_plan(pipeline, columns, names, meaning, errors)
     plan = Plan(
         pipeline=pipeline.name,
         environment=environment,
@@ -119,6 +121,7 @@ def decide(
         plan_hash=digest(meaning),
         parts=parts_of(meaning, columns, target, names),
         show_values=policy.show_values,
+        incremental=incremental,
     )
     found = findings(policy, columns, pipeline.labels, as_of, lengths or {}, elsewhere or {})
     return Decision(plan, _each_once([*errors, *refusals(found)]), found)
@@ -418,6 +421,7 @@ def document(decision: Decision) -> dict[str, Any]:
         "would_exit": next((status for status in WORST_FIRST if status in statuses), 0),
         "source": asdict(plan.source),
         "publish": plan.target.publish,
+        "incremental": None if (by := plan.incremental) is None else {"column": by.column, "lag": by.shown_lag},
         "columns": [
             {
                 "name": column.name,

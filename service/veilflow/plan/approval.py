@@ -12,7 +12,7 @@ from veilflow.model import Plan
 #: How a person calls the parts of a plan.
 _WORDS = {
     "policy": "the policy", "suite": "the suite", "schema": "the source's columns or their types", "target": "the target",
-    "source": "how the source is read", "filters": "the filters", "limits": "the limits", "as_of": "the date of the plan",
+    "source": "how the source is read", "filters": "the filters", "limits": "the limits", "incremental": "what is loaded incrementally", "as_of": "the date of the plan",
 }  # fmt: skip
 
 

@@ -53,7 +53,7 @@ def meaning_of(
     checks: tuple[CheckPlan, ...], filters: tuple[FilterPlan, ...],
 ) -> dict[str, Any]:  # fmt: skip
     """What the plan hash covers: everything that changes a run's outcome, and no place, comment or key version."""
-    source, target = pipeline.source, pipeline.target
+    source, target, by = pipeline.source, pipeline.target, pipeline.incremental
     return {
         "source": [source.kind, source.shown, source.trim, source.null_values, source.on_bad_row, source.delimiter, source.quote, source.encoding, *_read_from(source)],
         "columns": [[*_column_meaning(column), column.key_domain, column.outcome] for column in columns],
@@ -62,6 +62,7 @@ def meaning_of(
         "filters": [[rule.column, rule.op, rule.value] for rule in filters],
         "target": [target.kind, target.shown, target.connection, target.table, target.mode, *_merging(target)],
         "limits": [str(pipeline.max_quarantined), pipeline.timeout_seconds, pipeline.chunk_rows, pipeline.allow_empty],
+        **({} if by is None else {"incremental": [by.column, by.lag.shown if by.lag else "0"]}),
     }  # fmt: skip
 
 

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
-from veilflow.model import FileIdentity, Plan, RunResult, Target
+from veilflow.model import FileIdentity, Increment, Plan, RunResult, Target
+from veilflow.run.incremental import increment_document, parse_increment
 from veilflow.run.result import result_from_document
 from veilflow.state import State, source_fingerprint
 
@@ -26,17 +27,19 @@ class Beginning:
     fingerprints: tuple[str, ...]
     active_key: int
     parameters: Mapping[str, Any]
+    increment: Increment | None = None
 
     def document(self) -> dict[str, Any]:
         """As JSON holds it."""
-        return {**asdict(self), "as_of": str(self.as_of)}
+        return {**asdict(self), "as_of": str(self.as_of), "increment": increment_document(self.increment)}
 
     @staticmethod
     def parse(document: Mapping[str, Any]) -> Beginning:
         """The inverse of ``document``."""
         files = tuple(FileIdentity(**file) for file in document["files"])
         fixed = {"as_of": date.fromisoformat(document["as_of"]), "fingerprints": tuple(document["fingerprints"])}
-        return Beginning(**{**document, **fixed, "files": files})
+        fixed |= {"files": files, "increment": parse_increment(document.get("increment"))}
+        return Beginning(**{**document, **fixed})
 
 
 def close_the_dead(
@@ -60,7 +63,10 @@ def close_the_dead(
 def completed_by(
     published: list[tuple[dict[str, Any], str]], plan: Plan, files: tuple[FileIdentity, ...]
 ) -> RunResult | None:
-    """The result of a dead run that appended the very files that this plan would append again: it is done already."""
+    """The result of a dead run that appended the very files that this plan would append again: it is done already. An
+    incremental run knows by its checkpoint what is left to do."""
+    if plan.incremental is not None:
+        return None
     for document, source in published:
         same = source == source_fingerprint(files) and document["plan_hash"] == plan.plan_hash
         if same and plan.target.mode == "append":

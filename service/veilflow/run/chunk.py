@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from veilflow.errors import VeilError
-from veilflow.model import Checker, Chunk, FilterPlan, Plan, QuarantinedRow, Receipt, Surrogates, row_number
+from veilflow.model import Checker, Chunk, FilterPlan, Plan, QuarantinedRow, Receipt, Surrogates, Window, row_number
 from veilflow.run.treat import Keys, TreatedRows, treat
+from veilflow.sources.windows import narrowed
 
 #: Positions of failing rows that a receipt keeps per check, and a result tells.
 FIRST = 5
@@ -32,6 +33,7 @@ class Work:
     source: str
     run_id: str
     surrogates: Surrogates | None = None
+    window: Window | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ def process(chunk: Chunk, work: Work) -> Treated:
     """
     plan, source = work.plan, chunk.file or work.source
     _same_columns(chunk, plan, source)
+    chunk = narrowed(chunk, work.window)
     reasons: dict[int, list[str]] = {}
     failures: Counter[str] = Counter()
     evaluated: dict[str, int] = {}
@@ -98,6 +101,7 @@ def process(chunk: Chunk, work: Work) -> Treated:
         failed=failed,
         first=first,
         file=chunk.file,
+        newest=chunk.newest,
     )
     return Treated(rows, quarantined, receipt)
 

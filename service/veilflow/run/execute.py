@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from veilflow.checks import TableChecker
 from veilflow.errors import PassingFault, VeilError
@@ -15,6 +14,7 @@ from veilflow.model import (
     Chunk,
     Counts,
     FileIdentity,
+    Increment,
     Plan,
     Progress,
     Receipt,
@@ -30,6 +30,8 @@ from veilflow.plan.approval import refuse_moved
 from veilflow.quarantine import Quarantine
 from veilflow.run.books import Beginning, close_the_dead, completed_by
 from veilflow.run.chunk import Treated, Work, process
+from veilflow.run.endings import origin, signal_status
+from veilflow.run.incremental import advance_of, began_with, begin, looks_for_new, reached, refuse_future, source_of
 from veilflow.run.output import OutputGate, Rehearsed, stop_here
 from veilflow.run.prepare import Loaded, Opened, Prepared, discovery_key, load, open_parts, resolve
 from veilflow.run.replay import Replay, refuse_replay
@@ -47,7 +49,8 @@ from veilflow.run.stage import Interrupted, OnProgress, parts_of, stage
 from veilflow.run.verify import verify
 from veilflow.secret_stores.session import Session
 from veilflow.sources import describe, parse_description
-from veilflow.state import State, new_run_id, peak_memory_bytes, source_fingerprint, utc_now
+from veilflow.sources.windows import narrowed
+from veilflow.state import State, new_run_id, peak_memory_bytes, source_fingerprint, today, utc_now
 
 T = TypeVar("T")
 
@@ -249,26 +252,39 @@ class _Run:
         """Fix what each retry and resume uses, or hold it against what was fixed. A result: it has all been done."""
         opened, target = self._opened, self._opened.target
         if self.request.dry_run:
-            self.beginning = self._fixed()
+            self._fix()
             return None
         published = close_the_dead(self.state, self.request.pipeline, target, but=self.run_id)
         if self.resumed is None:
-            self.beginning = self._fixed()
+            self._fix()
             return completed_by(published, self.plan, self.files)
         refuse_if_overtaken(self.state, self.resumed)
         refuse_if_changed(self.resumed, self._prepared, opened, self.files)
         if target.publication(self.run_id) is not None:
             return result_from_document(self.state.set_status(self.resumed.document, "published_unreported"))
+        self._narrow()
         self.receipts = self._open_staging()
         self.resumed_chunks, self.under_way = len(self.receipts), True
         return None
 
-    def _fixed(self) -> Beginning:
-        plan, opened = self.plan, self._opened
-        fingerprints = self._prepared.source.fingerprints(opened.fingerprint_key)
-        return Beginning(
-            plan.as_of, plan.chunk_rows, self.files, fingerprints, opened.active_key, self.request.parameters
-        )
+    def _fix(self) -> None:
+        plan, opened, source = self.plan, self._opened, self._prepared.source
+        self.beginning = Beginning(
+            plan.as_of, plan.chunk_rows, self.files, source.fingerprints(opened.fingerprint_key), opened.active_key,
+            self.request.parameters, begin(plan, opened.target, source, self.request),
+        )  # fmt: skip
+        self._narrow()
+
+    @property
+    def _increment(self) -> Increment | None:
+        return self.beginning.increment if self.beginning else None
+
+    def _narrow(self) -> None:
+        """From here on the source is the window of it."""
+        if self._increment is not None:
+            source, work = source_of(self._prepared.source, self._increment), self._opened.work
+            self.prepared = replace(self._prepared, source=source)
+            self.opened = replace(self._opened, work=replace(work, window=self._increment.window))
 
     def _open_target(self) -> None:
         """Take the target's lock, which a run of another pipeline may have."""
@@ -315,6 +331,7 @@ class _Run:
             raise
 
     def _processed(self, chunk: Chunk, work: Work) -> Treated:
+        chunk = narrowed(chunk, work.window)
         self._tables.add(chunk)
         return process(chunk, work)
 
@@ -330,7 +347,7 @@ class _Run:
         if left and self.plan.has_checks("source", "table"):
             for part in self._prepared.source.slices(self.plan.source_columns, self.plan.chunk_rows):
                 if part.number in left:
-                    self._tables.add(part.read())
+                    self._tables.add(narrowed(part.read(), self._opened.work.window))
         self.table_outcomes = self._tables.outcomes()
 
     def _verify(self) -> None:
@@ -343,7 +360,9 @@ class _Run:
             after=self._prepared.source.files(),
             source=self._prepared.pipeline.source.shown,
             tables=self.table_outcomes,
+            may_be_empty=looks_for_new(self._increment),
         )
+        refuse_future(self.plan, reached(self.plan, self._increment, self.receipts), today())
 
     def _publish(self) -> None:
         self.publishing = True
@@ -358,7 +377,8 @@ class _Run:
 
     def _through_gate(self, then: Callable[[], None]) -> None:
         gate = OutputGate(self.plan, self._judged, then) if self.plan.has_checks("output") else None
-        self._opened.target.publish(self._opened.column_key_versions, gate)
+        advance = advance_of(self.plan, self._increment, self.receipts)
+        self._opened.target.publish(self._opened.column_key_versions, gate, advance)
 
     def _judged(self, output: tuple[TableOutcome, ...]) -> None:
         numbers = {one.check for one in output}
@@ -436,7 +456,14 @@ class _Run:
             dry_run=self.request.dry_run,
             resumable=self.resumable,
             resumed_chunks=self.resumed_chunks,
+            increment=self._increment,
+            watermark=self._watermark(plan, status),
         )
+
+    def _watermark(self, plan: Plan | None, status: Status) -> str | None:
+        moved = status in ("running", "succeeded") and not self.request.dry_run
+        found = reached(plan, self._increment, self.receipts) if plan and moved else began_with(self._increment)
+        return found.watermark if found else None
 
     @property
     def plan(self) -> Plan:
@@ -460,32 +487,12 @@ def _receipts_or_none(target: Target) -> dict[int, Receipt] | None:
         return None
 
 
-def signal_status(error: BaseException) -> int:
-    """The exit status of a run that a signal ended: 128 + its number, which an orchestrator's exception calls
-    ``signal``; Ctrl-C where nothing tells it."""
-    if isinstance(error, Interrupted):
-        return error.status
-    return 128 + int(getattr(error, "signal", signal.SIGINT))
-
-
 def _discard(target: Target) -> None:
     """Drop the staging if the target can still be reached; the next run's ``open`` drops it otherwise."""
     try:
         target.discard()
     except VeilError:
         return
-
-
-def origin(error: BaseException) -> str:
-    """Module and line where an exception came from: places in code, never its text."""
-    trace = error.__traceback__
-    place = "?"
-    while trace is not None:
-        module: Any = trace.tb_frame.f_globals.get("__name__", "?")
-        if str(module).startswith("veilflow"):
-            place = f"{module}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return place
 
 
 __all__ = ["Call", "Counts", "direct", "execute", "origin"]

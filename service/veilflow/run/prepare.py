@@ -34,6 +34,7 @@ from veilflow.model import (
     Source,
     SourceConfig,
     SourceSchema,
+    Standing,
     Surrogates,
     Target,
 )
@@ -77,6 +78,7 @@ class Prepared:
     source: Source
     decision: Decision
     target: Target | None
+    standing: Standing = Standing()
 
     def raise_errors(self) -> None:
         """Raise what forbids this plan, all of it together."""
@@ -114,6 +116,13 @@ def load(
     return Loaded(project, environment, pipeline, policy, suite, names, source, elsewhere)
 
 
+def look(project: Path, environment: str, name: str) -> tuple[Loaded, SourceSchema]:
+    """``load`` and look at the source's columns, for who wants to know what a policy does with them."""
+    with Session(project) as session:
+        loaded = load(project, environment, name, session)
+        return loaded, loaded.source.schema()
+
+
 def discovery_key(loaded: Loaded, files: tuple[FileIdentity, ...]) -> str | None:
     """A hash of all that decides a source's schema: its configuration, its files' sizes and times, this version. None
     for a database, whose columns nothing but itself can tell: one that was cached would hide a new column."""
@@ -125,13 +134,6 @@ def discovery_key(loaded: Loaded, files: tuple[FileIdentity, ...]) -> str | None
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def look(project: Path, environment: str, name: str) -> tuple[Loaded, SourceSchema]:
-    """``load`` and look at the source's columns, for who wants to know what a policy does with them."""
-    with Session(project) as session:
-        loaded = load(project, environment, name, session)
-        return loaded, loaded.source.schema()
-
-
 def resolve(loaded: Loaded, schema: SourceSchema, session: Session) -> Prepared:
     """Decide every column and look at the target; what the plan itself forbids stands in ``decision.errors``."""
     project, pipeline, names, source = loaded.project, loaded.pipeline, loaded.names, loaded.source
@@ -141,13 +143,22 @@ def resolve(loaded: Loaded, schema: SourceSchema, session: Session) -> Prepared:
     try:
         target = target_of(project, pipeline, names, decision.plan.output_schema, session)
         publish = target.inspect()
+        standing = target.standing(pipeline.name) if decision.plan.incremental else Standing()
         raise_all(_short_lived(pipeline, names, session))
     except VeilError as error:
         found = (_at(part, pipeline.target.place) for part in error.parts)
         blocked = replace(decision, errors=(*decision.errors, *found))
         return Prepared(project, pipeline, names, source, blocked, None)
     plan = replace(decision.plan, target=replace(decision.plan.target, publish=publish))
-    return Prepared(project, pipeline, names, source, replace(decision, plan=plan), target)
+    return Prepared(project, pipeline, names, source, replace(decision, plan=plan), target, standing)
+
+
+def checkpoint_document(prepared: Prepared) -> dict[str, Any] | None:
+    """Where an incremental pipeline would go on, and whether it could: a ``current`` checkpoint is one of this plan."""
+    by, found = prepared.decision.plan.incremental, prepared.standing.checkpoint
+    if by is None or found is None:
+        return None
+    return {"watermark": found.watermark, "current": found.meaning == by.meaning}
 
 
 def _at(error: VeilError, place: Place | None) -> VeilError:

@@ -62,7 +62,7 @@ class Replay:
         # A merge goes on merging, and must not delete who is not among these few rows.
         mode: Mode = "merge" if pipeline.target.mode == "merge" else "append"
         target = replace(pipeline.target, mode=mode, delete=False)
-        changed = replace(pipeline, target=target, max_quarantined=None, allow_empty=True)
+        changed = replace(pipeline, target=target, max_quarantined=None, allow_empty=True, incremental=None)
         return replace(loaded, source=source, pipeline=changed)
 
     def prepared(self, prepared: Prepared) -> Prepared:

@@ -29,3 +29,7 @@ class Request:
     approved: Approved | None = field(default=None, compare=False)
     dry_run: bool = False
     resumes: str | None = None
+    #: An incremental pipeline's window, as a person wrote it; ``full`` reads everything and sets the checkpoint anew.
+    since: str | None = None
+    until: str | None = None
+    full: bool = False

@@ -22,6 +22,7 @@ from veilflow.model import (
     TableOutcome,
 )
 from veilflow.run.chunk import FIRST
+from veilflow.run.incremental import increment_document, parse_increment
 
 
 def counts_of(receipts: Iterable[Receipt]) -> Counts:
@@ -159,6 +160,7 @@ def run_document(result: RunResult) -> dict[str, Any]:
         "dry_run": result.dry_run,
         "resumable": result.resumable,
         "resumed_chunks": result.resumed_chunks,
+        "incremental": increment_document(result.increment, result.watermark),
     }
 
 
@@ -193,6 +195,8 @@ def result_from_document(document: Mapping[str, Any]) -> RunResult:
         dry_run=document.get("dry_run", False),
         resumable=document.get("resumable", False),
         resumed_chunks=document.get("resumed_chunks"),
+        increment=parse_increment(incremental := document.get("incremental")),
+        watermark=incremental and incremental["watermark"]["after"],
         target_kind=target["kind"],
         target_table=target["table"],
         target_location=target["location"],

@@ -19,8 +19,10 @@ def verify(
     after: Sequence[FileIdentity],
     source: str,
     tables: Sequence[TableOutcome] = (),
+    may_be_empty: bool = False,
 ) -> None:
-    """Raise what forbids publishing: VEIL501, 502 (books), 306 (checks, limits), 309 (empty), 310 (changed)."""
+    """Raise what forbids publishing: VEIL501, 502 (books), 306 (checks, limits), 309 (empty, unless it ``may_be_empty``:
+    a run that looks for new rows), 310 (changed)."""
     counts = counts_of(receipts.values())
     _books(counts, receipts, staged_rows)
     changed = next((old.name for old, new in zip_longest(before, after) if old and old != new), None)
@@ -29,7 +31,7 @@ def verify(
             "VEIL310", f"{changed} changed while it was read",
             "let the file be written whole before the run, best by a rename, and run again",
         )  # fmt: skip
-    if counts.read == 0 and not plan.allow_empty:
+    if counts.read == 0 and not (plan.allow_empty or may_be_empty):
         raise VeilError(
             "VEIL309", f"{source} has no row",
             "say `allow_empty: true` in the pipeline if an empty table is right",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import duckdb
@@ -21,18 +22,22 @@ from veilflow.model import (
     SourceConfig,
     SourceSchema,
     Start,
+    Window,
 )
 from veilflow.sources.files import column_names, identity
 from veilflow.sources.relation import (
     FETCH_ROWS,
     arrow_pieces,
     double_quoted,
+    newest_of,
     ordered,
+    pushed,
     relation,
     unreadable_relation,
     unusable_rows,
 )
 from veilflow.sources.rows import Piece, rechunk
+from veilflow.sources.windows import condition, newest
 
 #: A query reads this file and nothing else: no other file, no network.
 _CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
@@ -82,6 +87,23 @@ class DuckdbSource:
     def slices(self, columns: Sequence[SourceColumn], chunk_rows: int, start: Start = BEGINNING) -> Iterator[Slice]:
         yield from rechunk(self._pieces(), columns, chunk_rows, start)
 
+    def newest(self, column: SourceColumn) -> str | None:
+        with self._connect() as connection:
+            raw, native = self._native(self._columns(connection), column.name)
+        usable = f"isfinite({double_quoted(raw)})" if column.type.name in ("date", "timestamp") else ""
+        return newest(
+            DuckdbSource(newest_of(self._config, double_quoted(raw), native, column, double_quoted, usable)), column
+        )
+
+    def within(self, window: Window) -> DuckdbSource:
+        return DuckdbSource(replace(self._config, window=window))
+
+    def _native(self, found: Sequence[tuple[str, str]], column: str) -> tuple[str, ColumnType]:
+        """A column's name as it is written in the database, and its type there."""
+        names = column_names([name for name, _declared in found], self._config)
+        raw, declared = found[names.index(column)]
+        return raw, _column_type(declared)
+
     def _columns(self, connection: Any) -> list[tuple[str, str]]:
         rows = connection.execute(f"describe select * from {relation(self._config, double_quoted)}").fetchall()
         return [(row[0], row[1]) for row in rows]
@@ -98,9 +120,25 @@ class DuckdbSource:
             if moments:
                 selected.append(unusable_rows(moments, double_quoted, "to_json(veilflow_source)::varchar"))
             statement = f"select {', '.join(selected)} from {relation(self._config, double_quoted)}"
+            statement += self._where(connection, found) + ordered(self._config, double_quoted)
             # Not ``execute``: its reader keeps what it has handed out.
-            reader = connection.sql(statement + ordered(self._config, double_quoted)).to_arrow_reader(FETCH_ROWS)
-            yield from arrow_pieces(reader)
+            yield from arrow_pieces(connection.sql(statement).to_arrow_reader(FETCH_ROWS))
+
+    def _where(self, connection: Any, found: Sequence[tuple[str, str]]) -> str:
+        """The window as a condition on variables: a statement with parameters would keep its whole result."""
+        if self._config.window is None:
+            return ""
+        raw, native = self._native(found, self._config.window.column)
+        window = pushed(self._config, native)
+        if window is None:
+            return ""
+        for name, bound in (("low", window.low), ("high", window.high)):
+            connection.execute(f"set variable veilflow_{name} = ?", [bound])
+        cell = double_quoted(raw)
+        kind = "hugeint" if native.name == "integer" else dict(found)[raw]
+        low, high = (f"getvariable('veilflow_{name}')::{kind}" for name in ("low", "high"))
+        infinite = f" or not isfinite({cell})" if native.name in ("date", "timestamp") else ""
+        return f" where {condition(window, cell, low, high)}{infinite}"
 
     @contextmanager
     def _connect(self) -> Iterator[Any]:

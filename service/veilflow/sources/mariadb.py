@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pymysql
@@ -23,10 +24,22 @@ from veilflow.model import (
     SourceConfig,
     SourceSchema,
     Start,
+    Window,
 )
 from veilflow.sources.files import column_names
-from veilflow.sources.relation import FETCH_ROWS, binaries, ordered, relation, row_pieces, texts, unreadable_relation
+from veilflow.sources.relation import (
+    FETCH_ROWS,
+    binaries,
+    newest_of,
+    ordered,
+    pushed,
+    relation,
+    row_pieces,
+    texts,
+    unreadable_relation,
+)
 from veilflow.sources.rows import Piece, rechunk
+from veilflow.sources.windows import condition, newest
 
 _BINARY_CHARSET = 63
 _INTEGERS = (FIELD_TYPE.TINY, FIELD_TYPE.SHORT, FIELD_TYPE.LONG, FIELD_TYPE.LONGLONG, FIELD_TYPE.INT24, FIELD_TYPE.YEAR)
@@ -39,6 +52,15 @@ _TYPES = {
 }  # fmt: skip
 _BLOBS = (FIELD_TYPE.TINY_BLOB, FIELD_TYPE.BLOB, FIELD_TYPE.MEDIUM_BLOB, FIELD_TYPE.LONG_BLOB, FIELD_TYPE.STRING,
           FIELD_TYPE.VAR_STRING, FIELD_TYPE.VARCHAR)  # fmt: skip
+
+
+class _Column(NamedTuple):
+    """A column's name, its type, the expression that reads it, and the cell as it is."""
+
+    name: str
+    type: ColumnType
+    sql: str
+    cell: str
 
 
 class MariadbSource:
@@ -54,7 +76,7 @@ class MariadbSource:
         with self._snapshot() as connection:
             columns = self._columns(connection)
         return SourceSchema(
-            tuple(SourceColumn(name, self._config.types.get(name, kind)) for name, kind, _sql in columns)
+            tuple(SourceColumn(one.name, self._config.types.get(one.name, one.type)) for one in columns)
         )
 
     def fingerprints(self, _key: bytes) -> tuple[str, ...]:
@@ -63,25 +85,47 @@ class MariadbSource:
     def slices(self, columns: Sequence[SourceColumn], chunk_rows: int, start: Start = BEGINNING) -> Iterator[Slice]:
         yield from rechunk(self._pieces(), columns, chunk_rows, start)
 
-    def _columns(self, connection: Any) -> list[tuple[str, ColumnType, str]]:
-        """Names, types, and the expressions that read them."""
+    def newest(self, column: SourceColumn) -> str | None:
+        with self._snapshot() as connection:
+            found = next(one for one in self._columns(connection) if one.name == column.name)
+        return newest(MariadbSource(newest_of(self._config, found.cell, found.type, column, quote), self._url), column)
+
+    def within(self, window: Window) -> MariadbSource:
+        return MariadbSource(replace(self._config, window=window), self._url)
+
+    def _where(self, cursor: Any, columns: Sequence[_Column]) -> str:
+        """The window as a condition on variables of the session: a query's own text may hold a %."""
+        found = next((one for one in columns if self._config.window and one.name == self._config.window.column), None)
+        window = pushed(self._config, found.type if found else None)
+        if window is None or found is None:
+            return ""
+        for name, bound in (("low", window.low), ("high", window.high)):
+            cursor.execute(f"set @veilflow_{name} = %s", (None if bound is None else bound.removesuffix("Z"),))
+        low, high = (f"cast(@veilflow_{name} as {_bound(found.type)})" for name in ("low", "high"))
+        return f" where {condition(window, found.cell, low, high)}"
+
+    def _columns(self, connection: Any) -> list[_Column]:
         with connection.cursor() as cursor:
             cursor.execute(f"select * from {relation(self._config, quote)} limit 0")
             fields = cursor._result.fields  # the cursor's description has no character sets
             described = cursor.description
         names = column_names([column[0] for column in described], self._config)
         return [
-            (name, *_read_as(column[0], field)) for name, column, field in zip(names, described, fields, strict=True)
+            _Column(name, *_read_as(column[0], field), _cell(column[0]))
+            for name, column, field in zip(names, described, fields, strict=True)
         ]
 
     def _pieces(self) -> Iterator[Piece]:
         with self._snapshot() as connection:
             columns = self._columns(connection)
-            selected = ", ".join(sql for _name, _kind, sql in columns)
+            selected = ", ".join(one.sql for one in columns)
             with connection.cursor() as cursor:
-                cursor.execute(f"select {selected} from {relation(self._config, quote)}{ordered(self._config, quote)}")
-                converts = [binaries if kind.name == "binary" else texts for _name, kind, _sql in columns]
-                names = [name for name, _kind, _sql in columns]
+                where = self._where(cursor, columns)
+                cursor.execute(
+                    f"select {selected} from {relation(self._config, quote)}{where}{ordered(self._config, quote)}"
+                )
+                converts = [binaries if one.type.name == "binary" else texts for one in columns]
+                names = [one.name for one in columns]
                 yield from row_pieces(lambda: cursor.fetchmany(FETCH_ROWS), names, converts)
 
     @contextmanager
@@ -95,9 +139,20 @@ class MariadbSource:
             raise unreadable_relation(self._config, mapped(error)) from None
 
 
+def _cell(name: str) -> str:
+    return f"veilflow_source.{quote(name)}"
+
+
+def _bound(kind: ColumnType) -> str:
+    """What a window's bounds are compared as."""
+    if kind.name == "decimal":
+        return f"decimal({kind.arrow.precision}, {kind.arrow.scale})"
+    return {"integer": "signed", "date": "date", "timestamp": "datetime(6)"}[kind.name]
+
+
 def _read_as(name: str, field: Any) -> tuple[ColumnType, str]:
     """The type, and the expression whose text loses nothing."""
-    cell, code = f"veilflow_source.{quote(name)}", field.type_code
+    cell, code = _cell(name), field.type_code
     if code == FIELD_TYPE.TINY and field.length == 1:
         return ColumnType("boolean", pa.bool_()), cell
     if code == FIELD_TYPE.NEWDECIMAL:

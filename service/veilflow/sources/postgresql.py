@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import psycopg
 import pyarrow as pa
@@ -22,17 +23,21 @@ from veilflow.model import (
     SourceConfig,
     SourceSchema,
     Start,
+    Window,
 )
 from veilflow.sources.files import column_names
 from veilflow.sources.relation import (
     arrow_pieces,
     double_quoted,
+    newest_of,
     ordered,
+    pushed,
     relation,
     unreadable_relation,
     unusable_rows,
 )
 from veilflow.sources.rows import Piece, rechunk
+from veilflow.sources.windows import condition, newest
 
 _BATCH_BYTES = 2 << 20
 _NUMERIC = 1700
@@ -47,8 +52,17 @@ _TYPES = {
 _JSON = ColumnType("json", pa.string())
 _JSON_OIDS, _MOMENTS = (114, 3802), (1082, 1114, 1184)
 
-#: A column's name, its type, and the expression that reads it.
-_Column = tuple[str, ColumnType, str]
+#: In SQL, by the type: what a window's bounds are compared as.
+_BOUNDS = {"integer": "bigint", "decimal": "numeric", "date": "date", "timestamp": "timestamp"}
+
+
+class _Column(NamedTuple):
+    """A column's name, its type, the expression that reads it, and the cell as it is."""
+
+    name: str
+    type: ColumnType
+    sql: str
+    cell: str
 
 
 class PostgresqlSource:
@@ -63,7 +77,7 @@ class PostgresqlSource:
     def schema(self) -> SourceSchema:
         columns, _moments = self._columns()
         return SourceSchema(
-            tuple(SourceColumn(name, self._config.types.get(name, kind)) for name, kind, _sql in columns)
+            tuple(SourceColumn(one.name, self._config.types.get(one.name, one.type)) for one in columns)
         )
 
     def fingerprints(self, _key: bytes) -> tuple[str, ...]:
@@ -71,6 +85,15 @@ class PostgresqlSource:
 
     def slices(self, columns: Sequence[SourceColumn], chunk_rows: int, start: Start = BEGINNING) -> Iterator[Slice]:
         yield from rechunk(self._pieces(), columns, chunk_rows, start)
+
+    def newest(self, column: SourceColumn) -> str | None:
+        found = next(one for one in self._columns()[0] if one.name == column.name)
+        usable = f"isfinite({found.cell})" if column.type.name in ("date", "timestamp") else ""
+        config = newest_of(self._config, found.cell, found.type, column, double_quoted, usable)
+        return newest(PostgresqlSource(config, self._url), column)
+
+    def within(self, window: Window) -> PostgresqlSource:
+        return PostgresqlSource(replace(self._config, window=window), self._url)
 
     def _columns(self) -> tuple[list[_Column], list[str]]:
         """The columns, and which of them may hold an infinite date."""
@@ -83,28 +106,33 @@ class PostgresqlSource:
             raise unreadable_relation(self._config, mapped(error)) from None
         names = column_names([column.name for column in described], self._config)
         columns = [
-            (name, *_read_as(column, column.type_code in nested)) for name, column in zip(names, described, strict=True)
+            _Column(name, *_read_as(column, column.type_code in nested), double_quoted(column.name))
+            for name, column in zip(names, described, strict=True)
         ]
         return columns, [column.name for column in described if column.type_code in _MOMENTS]
 
     def _pieces(self) -> Iterator[Piece]:
         columns, moments = self._columns()
-        selected = [f"{sql} as {double_quoted(name)}" for name, _kind, sql in columns]
+        selected = [f"{one.sql} as {double_quoted(one.name)}" for one in columns]
         if moments:
             selected.append(unusable_rows(moments, double_quoted, "to_json(veilflow_source)::text"))
         statement = f"select {', '.join(selected)} from {relation(self._config, double_quoted)}"
+        window, where = _where(self._config, columns, moments)
         try:
-            yield from arrow_pieces(self._batches(statement + ordered(self._config, double_quoted)))
+            yield from arrow_pieces(self._batches(statement + where + ordered(self._config, double_quoted), window))
         except (psycopg.Error, pa.ArrowException, OSError) as error:
             raise unreadable_relation(self._config, mapped(error)) from None
 
-    def _batches(self, statement: str) -> Iterator[pa.RecordBatch]:
+    def _batches(self, statement: str, window: Window | None) -> Iterator[pa.RecordBatch]:
         from adbc_driver_manager import Error
         from adbc_driver_postgresql import StatementOptions, dbapi
 
         try:
             with closing(dbapi.connect(address(self._url()))) as connection, connection.cursor() as cursor:
                 cursor.execute("set transaction isolation level repeatable read, read only")
+                for name in ("low", "high"):
+                    if (bound := getattr(window, name, None)) is not None:
+                        cursor.execute("select set_config($1, $2, true)", (f"veilflow.{name}", bound))
                 cursor.adbc_statement.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(_BATCH_BYTES)})
                 cursor.execute(statement)
                 yield from cursor.fetch_record_batch()
@@ -112,6 +140,18 @@ class PostgresqlSource:
             raise
         except Error as error:
             raise unreadable_relation(self._config, mapped(error)) from None
+
+
+def _where(config: SourceConfig, columns: Sequence[_Column], moments: Sequence[str]) -> tuple[Window | None, str]:
+    """The window as a condition whose values are settings of the transaction: a COPY takes no parameters."""
+    found = next((one for one in columns if config.window and one.name == config.window.column), None)
+    window = pushed(config, found.type if found else None)
+    if window is None or found is None:
+        return None, ""
+    kind = "timestamptz" if getattr(found.type.arrow, "tz", None) else _BOUNDS[found.type.name]
+    low, high = (f"current_setting('veilflow.{name}')::{kind}" for name in ("low", "high"))
+    infinite = f" or not isfinite({found.cell})" if found.type.name in ("date", "timestamp") else ""
+    return window, f" where {condition(window, found.cell, low, high)}{infinite}"
 
 
 def _nested(connection: psycopg.Connection[Any], oids: Sequence[int]) -> set[int]:

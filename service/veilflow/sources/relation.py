@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from veilflow.errors import PassingFault, VeilError
-from veilflow.model import RejectedRow, SourceConfig
+from veilflow.model import ColumnType, RejectedRow, SourceColumn, SourceConfig, Window
 from veilflow.sources.arrow_types import plain_batch
 from veilflow.sources.files import as_read, is_marked
 from veilflow.sources.rows import Piece
+from veilflow.sources.windows import comparable
 
 #: Rows that are fetched at once: enough for the kernels, and few enough for memory.
 FETCH_ROWS = 8192
@@ -42,6 +44,26 @@ def relation(config: SourceConfig, quote: Quote) -> str:
 def ordered(config: SourceConfig, quote: Quote) -> str:
     """The ``order by`` that the pipeline asks for, or nothing."""
     return " order by " + ", ".join(map(quote, config.order_by)) if config.order_by else ""
+
+
+def newest_of(
+    config: SourceConfig, cell: str, native: ColumnType, column: SourceColumn, quote: Quote, usable: str = ""
+) -> SourceConfig:
+    """The source as a query for the column's largest value, or for all its values where the database has another order.
+    ``usable`` is the condition that leaves out what is no value to Arrow."""
+    ordered_alike = comparable(native, column.type)
+    what = f"max({cell})" if ordered_alike else cell
+    where = f" where {usable}" if usable and ordered_alike else ""
+    query = f"select {what} as {quote(column.name)} from {relation(config, quote)}{where}"
+    return replace(config, table=None, query=query, order_by=(), window=None)
+
+
+def pushed(config: SourceConfig, native: ColumnType | None) -> Window | None:
+    """The run's window, if the database can tell what lies in it: it orders the column as Arrow does."""
+    window = config.window
+    if window is None or native is None:
+        return None
+    return window if comparable(native, config.types.get(window.column, native)) else None
 
 
 def unusable_rows(columns: Sequence[str], quote: Quote, as_text: str) -> str:

@@ -6,6 +6,7 @@ import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -19,6 +20,7 @@ from veilflow.model import (
     SourceConfig,
     SourceSchema,
     Start,
+    Window,
 )
 from veilflow.sources.files import column_names, identity
 from veilflow.sources.relation import (
@@ -26,13 +28,16 @@ from veilflow.sources.relation import (
     binaries,
     double_quoted,
     floats_as_text,
+    newest_of,
     ordered,
+    pushed,
     relation,
     row_pieces,
     texts,
     unreadable_relation,
 )
 from veilflow.sources.rows import Piece, rechunk
+from veilflow.sources.windows import condition, newest
 
 _DECIMAL = re.compile(r"(?:DECIMAL|NUMERIC) *\( *([0-9]+) *(?:, *([0-9]+) *)?\)")
 #: The first that stands in the declared type decides, as in SQLite's own rules, which know no more than five.
@@ -102,10 +107,38 @@ class SqliteSource:
             converts = [_CONVERTS.get(kind.name, _texts) for _name, kind in columns]
             selected = ", ".join(_as_text(name, kind) for name, kind in columns)
             connection.text_factory = bytes  # decoded by the column: a call for each cell is three times as slow
+            where, bounds = self._where(columns, names)
             rows = connection.execute(
-                f"select {selected} from veilflow_source{ordered(self._config, double_quoted)}"
-            )  # fmt: skip
+                f"select {selected} from veilflow_source{where}{ordered(self._config, double_quoted)}", bounds
+            )
             yield from row_pieces(lambda: rows.fetchmany(FETCH_ROWS), names, converts)
+
+    def newest(self, column: SourceColumn) -> str | None:
+        with self._view() as connection:
+            columns = self._columns(connection)
+        raw, native = columns[column_names([name for name, _kind in columns], self._config).index(column.name)]
+        cell = double_quoted(raw)
+        config = newest_of(self._config, cell, _sorted_as(native), column, double_quoted, f"typeof({cell}) = 'integer'")
+        return newest(SqliteSource(config), column)
+
+    def within(self, window: Window) -> SqliteSource:
+        return SqliteSource(replace(self._config, window=window))
+
+    def _where(
+        self, columns: Sequence[tuple[str, ColumnType]], names: Sequence[str]
+    ) -> tuple[str, dict[str, int | None]]:
+        """The window of an integer column, and every cell that is no integer."""
+        if self._config.window is None:
+            return "", {}
+        raw, native = columns[names.index(self._config.window.column)]
+        window = pushed(self._config, _sorted_as(native))
+        if window is None:
+            return "", {}
+        cell = double_quoted(raw)
+        bounds = {
+            name: None if bound is None else int(bound) for name, bound in (("low", window.low), ("high", window.high))
+        }
+        return f" where {condition(window, cell, ':low', ':high')} or typeof({cell}) <> 'integer'", bounds
 
     @contextmanager
     def _view(self) -> Iterator[sqlite3.Connection]:
@@ -124,6 +157,11 @@ class SqliteSource:
                 yield connection
         except sqlite3.Error:
             raise unreadable_relation(config) from None
+
+
+def _sorted_as(native: ColumnType) -> ColumnType:
+    """The type whose order SQLite keeps: only of integers. It holds dates, moments and decimals as texts of any form."""
+    return native if native.name == "integer" else TEXT
 
 
 def _column_type(declared: str) -> ColumnType:

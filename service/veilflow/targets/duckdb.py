@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from veilflow.errors import PassingFault, VeilError
-from veilflow.model import Gate, Output, Publication, Publish, Receipt, Writer
+from veilflow.model import Advance, Gate, Output, Publication, Publish, Receipt, Standing, Writer
 from veilflow.targets.locks import FileLock
 from veilflow.targets.merging import Tables, check_key, insert_all, rewrite
 from veilflow.targets.metadata import (
@@ -116,7 +116,7 @@ class DuckdbTarget:
         with self._connect() as connection:
             return int(connection.execute(f"select count(*) from {_staging(self._run_id)}").fetchone()[0])
 
-    def publish(self, key_versions: Mapping[str, int], gate: Gate | None = None) -> int:
+    def publish(self, key_versions: Mapping[str, int], gate: Gate | None = None, advance: Advance | None = None) -> int:
         published = self.publication(self._run_id)
         if published is not None:
             return published.rows
@@ -124,11 +124,13 @@ class DuckdbTarget:
             connection.execute("begin")
             metadata, tables = self._metadata(connection), self._tables(connection)
             metadata.check_versions(self._output.mode, key_versions)
+            anew = self._output.mode == "replace" or not self._check_shape(connection)
+            metadata.check_advance(advance, anew)
             staged = tables.count(f"select count(*) from {tables.staging}")
             loaded = same_number(self._move(connection, tables), staged)
             if gate is not None:
                 gate(_View(connection, self._output))
-            metadata.record(loaded, key_versions)
+            metadata.record(loaded, key_versions, advance, anew)
             connection.execute("commit")
         return loaded
 
@@ -149,6 +151,13 @@ class DuckdbTarget:
             return None
         with self._connect() as connection:
             return self._metadata(connection).publication(run_id) if _has_metadata(connection) else None
+
+    def standing(self, pipeline: str) -> Standing:
+        if not self._path.exists():
+            return Standing()
+        with self._connect() as connection:
+            there = _has_metadata(connection) and self._check_shape(connection)
+            return self._metadata(connection).standing(pipeline) if there else Standing()
 
     def discard(self) -> None:
         if not self._run_id or not self._path.exists():

@@ -18,7 +18,7 @@ import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
 from veilflow.errors import VeilError
-from veilflow.model import Gate, Publication, Publish, Receipt, Writer
+from veilflow.model import Advance, Gate, Publication, Publish, Receipt, Standing, Writer
 from veilflow.targets.file_view import FileView
 
 _PART = ".part"
@@ -97,7 +97,9 @@ class FileTarget:
     def staged_rows(self) -> int:
         return sum(receipt.loaded for receipt in self._receipts.values())
 
-    def publish(self, _key_versions: Mapping[str, int], gate: Gate | None = None) -> int:
+    def publish(
+        self, _key_versions: Mapping[str, int], gate: Gate | None = None, _advance: Advance | None = None
+    ) -> int:
         assert self._file is not None
         try:
             # Closing what packs the bytes closes the file: the copy of its descriptor keeps the lock and syncs the rest.
@@ -117,6 +119,9 @@ class FileTarget:
 
     def publication(self, _run_id: str) -> Publication | None:
         return None
+
+    def standing(self, _pipeline: str) -> Standing:
+        return Standing()
 
     def discard(self) -> None:
         self.close()

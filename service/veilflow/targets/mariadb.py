@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ from pymysql.cursors import SSCursor
 
 from veilflow.databases.mariadb import connect, mapped, quote
 from veilflow.errors import PassingFault, VeilError
-from veilflow.model import Gate, Output, Publication, Publish, Receipt, Secret, Writer
+from veilflow.model import Advance, Checkpoint, Gate, Output, Publication, Publish, Receipt, Secret, Standing, Writer
 from veilflow.targets.changing import ChangingWriter
 from veilflow.targets.mariadb_merge import merge, prepare
 from veilflow.targets.mariadb_rows import value_lists
@@ -137,7 +138,7 @@ class MariadbTarget:
 
     # --- publishing ---
 
-    def publish(self, key_versions: Mapping[str, int], gate: Gate | None = None) -> int:
+    def publish(self, key_versions: Mapping[str, int], gate: Gate | None = None, advance: Advance | None = None) -> int:
         published = self.publication(self._run_id)
         if published is not None:
             return published.rows
@@ -146,13 +147,14 @@ class MariadbTarget:
             metadata, tables = self._metadata(connection), self._tables(connection)
             metadata.check_versions(self._output.mode, key_versions)
             how = self._how(connection)
+            metadata.check_advance(advance, anew=how == "rename")
             if self._output.mode == "merge":
                 check_key(tables, self._output, staged_only=how == "rename")
             if how == "rename":
                 # Its staging is all that will be published, and only the run's own connections write there.
                 self._ask(gate, connection, tables.staging)
-                return self._rename(connection, tables, key_versions)
-            return self._rewrite(connection, tables, key_versions, gate)
+                return self._rename(connection, tables, key_versions, advance)
+            return self._rewrite(connection, tables, key_versions, gate, advance)
 
     def _publish_alone(self, connection: Connection, run_id: str) -> None:
         """Wait until no other connection publishes the run: it may be at that though who asked for it is gone."""
@@ -176,7 +178,12 @@ class MariadbTarget:
             gate(SqlView(table, self._output.table, self._schema, quote, quote, select))
 
     def _rewrite(
-        self, connection: Connection, tables: Tables, key_versions: Mapping[str, int], gate: Gate | None
+        self,
+        connection: Connection,
+        tables: Tables,
+        key_versions: Mapping[str, int],
+        gate: Gate | None,
+        advance: Advance | None,
     ) -> int:
         """In one transaction; the staging is dropped afterwards, because dropping commits."""
         metadata = self._metadata(connection)
@@ -189,16 +196,20 @@ class MariadbTarget:
         staged = tables.count(f"select count(*) from {tables.staging}")
         loaded = merge(tables, self._output) if self._output.mode == "merge" else rewrite(tables, self._output)
         self._ask(gate, connection, tables.target)
-        metadata.record(same_number(loaded, staged), key_versions)
+        metadata.record(same_number(loaded, staged), key_versions, advance, self._output.mode == "replace")
         metadata.begin()  # the staging is still there: should this process die now, the next run drops it
         connection.commit()
         self._drop_staging(connection)
         return loaded
 
-    def _rename(self, connection: Connection, tables: Tables, key_versions: Mapping[str, int]) -> int:
+    def _rename(
+        self, connection: Connection, tables: Tables, key_versions: Mapping[str, int], advance: Advance | None
+    ) -> int:
         """The journal first, then one RENAME of both tables, then the record."""
         staged = tables.count(f"select count(*) from {tables.staging}")
-        journal = json.dumps({"rows": staged, "keys": dict(key_versions)})
+        journal = json.dumps(
+            {"rows": staged, "keys": dict(key_versions), "advance": None if advance is None else asdict(advance)}
+        )
         run(connection, f"replace into {TABLE} values ('publishing', %s, %s, 0, %s)",
             (self._run_id, self._output.table, journal))  # fmt: skip
         moves = [f"{tables.staging} to {tables.target}"]
@@ -221,7 +232,9 @@ class MariadbTarget:
         connection.begin()
         if renamed:
             found = json.loads(journal[0][0])
-            self._metadata(connection, run_id).record(found["rows"], found["keys"])
+            self._metadata(connection, run_id).record(
+                found["rows"], found["keys"], _advance(found.get("advance")), anew=True
+            )
         run(connection, f"delete from {TABLE} where kind = 'publishing' and run_id = %s and target = %s", where)
         connection.commit()
         run(connection, f"drop table if exists {_replaced(run_id)}")
@@ -233,6 +246,11 @@ class MariadbTarget:
             self._publish_alone(connection, run_id)
             self._complete(connection, run_id)
             return self._metadata(connection).publication(run_id)
+
+    def standing(self, pipeline: str) -> Standing:
+        with self._connect() as connection:
+            there = column_types(connection, TABLE) and column_types(connection, self._output.table)
+            return self._metadata(connection).standing(pipeline) if there else Standing()
 
     def discard(self) -> None:
         if not self._run_id:
@@ -329,6 +347,14 @@ def run(connection: Connection, sql: str, values: tuple[Any, ...] | None = None)
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
         return list(cursor.fetchall()) if cursor.description else []
+
+
+def _advance(found: Mapping[str, Any] | None) -> Advance | None:
+    """What the journal holds of it."""
+    if found is None:
+        return None
+    before, after = found["before"], found["after"]
+    return Advance(found["pipeline"], None if before is None else Checkpoint(**before), Checkpoint(**after))
 
 
 def _decoded(name: str | bytes | None) -> str:

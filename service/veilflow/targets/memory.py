@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from veilflow.model import Gate, Publication, Publish, Receipt, Writer
+from veilflow.model import Advance, Gate, Publication, Publish, Receipt, Standing, Writer
 from veilflow.targets.reading import FETCH_ROWS, no_table
 
 
@@ -60,7 +60,9 @@ class MemoryTarget:
     def staged_rows(self) -> int:
         return sum(rows.num_rows for rows, _receipt in self._chunks.values())
 
-    def publish(self, _key_versions: Mapping[str, int], gate: Gate | None = None) -> int:
+    def publish(
+        self, _key_versions: Mapping[str, int], gate: Gate | None = None, _advance: Advance | None = None
+    ) -> int:
         parts = [self._chunks[number][0] for number in sorted(self._chunks)]
         table = pa.concat_tables(parts) if parts else self._schema.empty_table()
         if gate is not None:
@@ -70,6 +72,9 @@ class MemoryTarget:
 
     def publication(self, _run_id: str) -> Publication | None:
         return None
+
+    def standing(self, _pipeline: str) -> Standing:
+        return Standing()
 
     def discard(self) -> None:
         self._chunks.clear()

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from veilflow.errors import VeilError
-from veilflow.model import Mode, Publication, Receipt
+from veilflow.model import Advance, Checkpoint, Mode, Publication, Receipt, Standing
 
 TABLE = "_veilflow"
 
@@ -84,9 +84,42 @@ class Metadata:
         rows = self.run(f"select detail from {TABLE} where kind = 'keys' and target = ?", (self.target,))
         refuse_other_versions(key_versions, json.loads(rows[0][0]) if rows else {})
 
-    def record(self, rows: int, key_versions: Mapping[str, int]) -> None:
-        """Write the publication and the key version of each column; the run's receipts go."""
+    def standing(self, pipeline: str) -> Standing:
+        """What is known of a pipeline of this table, which is there."""
+        published = self.run(f"select 1 from {TABLE} where kind = 'published' and target = ? limit 1", (self.target,))
+        return Standing(self._checkpoint(pipeline), bool(published))
+
+    def _checkpoint(self, pipeline: str) -> Checkpoint | None:
+        where = f"select detail from {TABLE} where kind = 'checkpoint' and run_id = ? and target = ?"
+        rows = self.run(where, (pipeline, self.target))
+        return Checkpoint(**json.loads(rows[0][0])) if rows else None
+
+    def check_advance(self, advance: Advance | None, anew: bool) -> None:
+        """VEIL328 where another run has moved the checkpoint, or somebody took it away. A table that is made ``anew``
+        has none."""
+        if advance is None:
+            return
+        if (None if anew else self._checkpoint(advance.pipeline)) != advance.before:
+            raise VeilError(
+                "VEIL328", "the pipeline's checkpoint in the target is another one than when the run began",
+                "another run has published meanwhile: run again, it goes on from there",
+            )  # fmt: skip
+
+    def _advance(self, advance: Advance | None, anew: bool) -> None:
+        """Under the pipeline's name in the place of a run id: each pipeline of a table has its own."""
+        if anew:
+            self.run(f"delete from {TABLE} where kind = 'checkpoint' and target = ?", (self.target,))
+        if advance is not None:
+            where = (advance.pipeline, self.target)
+            self.run(f"delete from {TABLE} where kind = 'checkpoint' and run_id = ? and target = ?", where)
+            detail = json.dumps(asdict(advance.after), sort_keys=True)
+            self.run(f"insert into {TABLE} values ('checkpoint', ?, ?, 0, ?)", (*where, detail))
+
+    def record(self, rows: int, key_versions: Mapping[str, int], advance: Advance | None, anew: bool) -> None:
+        """Write the publication, the key version of each column and the checkpoint; the run's receipts go. In a table
+        that was made or emptied ``anew`` no pipeline has loaded anything before: every checkpoint goes."""
         self.forget(self.run_id)
+        self._advance(advance, anew)
         published = (self.run_id, self.target, json.dumps({"rows": rows}))
         self.run(f"insert into {TABLE} values ('published', ?, ?, 0, ?)", published)
         self.run(f"delete from {TABLE} where kind = 'keys' and target = ?", (self.target,))

@@ -18,7 +18,7 @@ from sqlalchemy.schema import CreateTable
 
 from veilflow.databases.postgresql import address, connect, mapped
 from veilflow.errors import PassingFault, VeilError, raise_all
-from veilflow.model import Gate, Mode, Output, Publication, Publish, Receipt, Secret, Writer
+from veilflow.model import Advance, Gate, Mode, Output, Publication, Publish, Receipt, Secret, Standing, Writer
 from veilflow.targets import postgresql_catalog as catalog
 from veilflow.targets import postgresql_staging
 from veilflow.targets.changing import ChangingWriter
@@ -245,7 +245,7 @@ class PostgresqlTarget:
             row = connection.execute(f"select count(*) from {self._staging}".encode()).fetchone()
         return int(row[0]) if row else 0
 
-    def publish(self, key_versions: Mapping[str, int], gate: Gate | None = None) -> int:
+    def publish(self, key_versions: Mapping[str, int], gate: Gate | None = None, advance: Advance | None = None) -> int:
         published = self.publication(self._run_id)
         if published is not None:
             return published.rows
@@ -253,9 +253,11 @@ class PostgresqlTarget:
             connection.execute("select pg_advisory_xact_lock(%s)", (_lock_number("publish", self._run_id),))
             metadata, tables = self._metadata(connection), self._tables(connection)
             metadata.check_versions(self._output.mode, key_versions)
+            anew = self._output.mode == "replace" or catalog.relation(connection, self._target) is None
+            metadata.check_advance(advance, anew)
             staged = tables.count(f"select count(*) from {tables.staging}")
             loaded = same_number(self._move(connection, tables, staged, gate), staged)
-            metadata.record(loaded, key_versions)
+            metadata.record(loaded, key_versions, advance, anew)
         return loaded
 
     def _move(self, connection: psycopg.Connection[Any], tables: Tables, staged: int, gate: Gate | None) -> int:
@@ -339,6 +341,11 @@ class PostgresqlTarget:
                 # Its commit may be under way though who asked for it is gone.
                 connection.execute("select pg_advisory_xact_lock(%s)", (_lock_number("publish", run_id),))
             return self._metadata(connection).publication(run_id)
+
+    def standing(self, pipeline: str) -> Standing:
+        with self._connect() as connection:
+            row = connection.execute("select to_regclass(%s), to_regclass(%s)", (TABLE, self._target)).fetchone()
+            return self._metadata(connection).standing(pipeline) if row and all(row) else Standing()
 
     def discard(self) -> None:
         if not self._run_id:

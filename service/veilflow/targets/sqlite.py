@@ -15,7 +15,7 @@ from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.schema import CreateTable
 
 from veilflow.errors import PassingFault, VeilError
-from veilflow.model import Gate, Output, Publication, Publish, Receipt, Writer
+from veilflow.model import Advance, Gate, Output, Publication, Publish, Receipt, Standing, Writer
 from veilflow.targets.locks import FileLock
 from veilflow.targets.merging import Tables, check_key, rewrite
 from veilflow.targets.metadata import (
@@ -140,7 +140,7 @@ class SqliteTarget:
         with self._connect() as connection:
             return int(connection.execute(f"select count(*) from {_quote(self._staging)}").fetchone()[0])
 
-    def publish(self, key_versions: Mapping[str, int], gate: Gate | None = None) -> int:
+    def publish(self, key_versions: Mapping[str, int], gate: Gate | None = None, advance: Advance | None = None) -> int:
         published = self.publication(self._run_id)
         if published is not None:
             return published.rows
@@ -148,9 +148,11 @@ class SqliteTarget:
             connection.execute("begin immediate")
             metadata, tables = self._metadata(connection), self._tables(connection)
             metadata.check_versions(self._output.mode, key_versions)
+            anew = self._output.mode == "replace" or not self._is_there(connection)
+            metadata.check_advance(advance, anew)
             staged = tables.count(f"select count(*) from {tables.staging}")
             loaded = same_number(self._move(connection, tables, staged, gate), staged)
-            metadata.record(loaded, key_versions)
+            metadata.record(loaded, key_versions, advance, anew)
             connection.commit()
         return loaded
 
@@ -200,6 +202,17 @@ class SqliteTarget:
             if not connection.execute("select 1 from sqlite_master where name = ?", (TABLE,)).fetchone():
                 return None
             return self._metadata(connection).publication(run_id)
+
+    def standing(self, pipeline: str) -> Standing:
+        if not self._path.exists():
+            return Standing()
+        with self._connect(read_only=True) as connection:
+            there = connection.execute("select 1 from sqlite_master where name = ?", (TABLE,)).fetchone()
+            known = there and self._is_there(connection)
+            return self._metadata(connection).standing(pipeline) if known else Standing()
+
+    def _is_there(self, connection: sqlite3.Connection) -> bool:
+        return bool(connection.execute(f"pragma table_info({_quote(self._table)})").fetchone())
 
     def discard(self) -> None:
         if not self._run_id or not self._path.exists():

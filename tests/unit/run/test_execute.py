@@ -68,9 +68,9 @@ def test_a_signal_after_the_target_has_committed_does_not_make_the_run_interrupt
 def lose(publish: Callable[..., int], *, commit: bool) -> Callable[..., int]:
     """``publish`` whose answer is lost after, or before, it committed."""
 
-    def losing(self: Any, versions: Any, gate: Any) -> int:
+    def losing(self: Any, *arguments: Any) -> int:
         if commit:
-            publish(self, versions, gate)
+            publish(self, *arguments)
         raise PassingFault("VEIL401", "the connection was lost", "try again")
 
     return losing
