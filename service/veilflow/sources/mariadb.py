@@ -100,7 +100,8 @@ class MariadbSource:
         if window is None or found is None:
             return ""
         for name, bound in (("low", window.low), ("high", window.high)):
-            cursor.execute(f"set @veilflow_{name} = %s", (None if bound is None else bound.removesuffix("Z"),))
+            if bound is not None:
+                cursor.execute(f"set @veilflow_{name} = %s", (bound.removesuffix("Z"),))
         low, high = (f"cast(@veilflow_{name} as {_bound(found.type)})" for name in ("low", "high"))
         return f" where {condition(window, found.cell, low, high)}"
 

@@ -5,6 +5,7 @@ Only types with one order that Arrow and every database agree on: integers, deci
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import date
@@ -67,11 +68,10 @@ def earlier(text: str, lag: Decimal, kind: pa.DataType) -> str | None:
 def _from_number(number: Decimal, kind: pa.DataType) -> pa.Scalar:
     if pa.types.is_decimal(kind):
         return pa.scalar(number, kind)
+    whole = math.floor(number)
     if pa.types.is_date(kind):
-        return pa.scalar(int(number), pa.int32()).cast(kind)
-    return (
-        pa.scalar(int(number), pa.int64()).cast(kind) if pa.types.is_timestamp(kind) else pa.scalar(int(number), kind)
-    )
+        return pa.scalar(whole, pa.int32()).cast(kind)
+    return pa.scalar(whole, pa.int64()).cast(kind) if pa.types.is_timestamp(kind) else pa.scalar(whole, kind)
 
 
 def largest(texts: Iterable[str | None], kind: pa.DataType) -> str | None:
