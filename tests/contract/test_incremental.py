@@ -68,7 +68,8 @@ def test_a_window_holds_its_rows_and_those_without_a_value(store: Store, column:
     values = ROWS[column].combine_chunks()
     bounds = [text_of(value) for value in values.drop_null()]
     assert whole.newest(columns[0]) == largest(bounds, values.type)
-    exact = store.kind != "sqlite" or column == "n"
+    # SQLite orders only integers as Arrow does, and MariaDB has no moments with a zone: there all is read, and judged here.
+    exact = (store.kind, column) != ("mariadb", "utc") and (store.kind != "sqlite" or column == "n")
     for bound in bounds:
         for included in (True, False):
             for window in (W(column, bound, included), W(column, None, True, bound, included)):
@@ -127,7 +128,7 @@ def publish(store: Store, run_id: str, advance: Advance | None, rows: pa.Table =
         target.open(run_id)
         with target.writer() as writer:
             writer.load(rows, receipt(0, rows.num_rows))
-        target.publish({}, advance)
+        target.publish({}, advance=advance)
     finally:
         target.close()
 
@@ -178,13 +179,17 @@ def test_a_process_killed_while_it_publishes_moves_both_or_neither(store: Store,
     """kill -9 at random moments around the commit, over and over; the next run completes what was under way."""
     chance = random.Random(7)
     done = 0
-    for attempt in range(12):
+    began = time.monotonic()
+    publish(store, "01A", None, KEYED.slice(0, 0))
+    longest = time.monotonic() - began
+    store.sql('drop table "order"')
+    for attempt in range(8):
         if first and attempt:
             store.sql('drop table if exists "order"')
         before = standing(store).checkpoint
         rows = dict(store.sql('select id, n from "order"')) if before else {}
         after = Checkpoint("sha256:m", str(attempt))
-        _publish_and_die(store, f"01R{attempt:02}", before, after, chance.random() * 0.02)
+        _publish_and_die(store, f"01R{attempt:02}", before, after, chance.random() * longest)
         _settle(store, f"01S{attempt:02}")
         found = standing(store).checkpoint
         moved = found == after
@@ -206,7 +211,9 @@ def _publish_and_die(store: Store, run_id: str, before: Checkpoint | None, after
             target.open(run_id)
             with target.writer() as one:
                 one.load(rows, receipt(0, 1))
-            threading.Thread(target=lambda: target.publish({}, Advance("p", before, after)), daemon=True).start()
+            threading.Thread(
+                target=lambda: target.publish({}, advance=Advance("p", before, after)), daemon=True
+            ).start()
             os.write(writer, b"x")
             time.sleep(seconds)
         finally:
