@@ -160,7 +160,7 @@ def test_rows_that_fail_a_check_are_held_and_the_watermark_goes_on(visits: Any) 
     first = run(visits)
     assert (first.counts.quarantined, watermark(first)) == (1, (None, "20"))
     waived = ("--waive", "expect_column_values_to_not_be_null", "--reason", "the city is not known")
-    done = visits.veil("quarantine", "release", first.run_id, *waived, "--direct")
+    done = visits.veil("quarantine", "release", first.run_id, *waived)
     assert done.status == 0, done.err
     assert loaded(visits) == [10, 20]
     assert watermark(run(visits)) == ("20", "20")

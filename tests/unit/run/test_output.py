@@ -113,7 +113,7 @@ def test_the_verdicts_are_on_record_before_the_table_changes(project: Any, monke
 
     found: list[Any] = []
 
-    def record(_self: Any, _rows: int, _versions: Any) -> None:
+    def record(_self: Any, *_facts: Any) -> None:
         found.append(State(project.directory).runs(limit=1)[0]["checks"][0]["passed"])
         raise KeyboardInterrupt
 
