@@ -22,7 +22,7 @@ from benchmarks.faults.broken import ways
 from benchmarks.faults.child import start
 from benchmarks.faults.databases import Rows, open_database
 from benchmarks.faults.kinds import Scene, able, kill
-from benchmarks.faults.project import write_pipeline
+from benchmarks.faults.project import SOURCES, write_pipeline
 from benchmarks.faults.trial import Finding, carry_out
 
 _PROOF_TRIALS = 60
@@ -50,7 +50,8 @@ class Place:
         scene.random = random.Random(f"{self.seed} {self.name} {self.number}")
         name, fault = scene.random.choice(able(scene.database, self.kinds))
         finding = Finding(name, self.name, scene.random.choice(scene.database.modes), f"{self.seed} {self.number}")
-        write_pipeline(scene.project, scene.database.target(), finding.mode)
+        finding.source = scene.source = scene.random.choice(SOURCES)
+        write_pipeline(scene.project, scene.database.target(), finding.mode, scene.source)
         carry_out(finding, fault, scene, self.old, self.new, None)
         return finding
 
@@ -131,6 +132,7 @@ class Campaign:
         return {
             "seed": self.seed, "trials": len(found), **_total(found, "strikes", "hit", "survived"),
             "by_fault": _by(found, lambda finding: finding.fault),
+            "by_source": _by(found, lambda finding: finding.source),
             "by_database": _by(found, lambda finding: f"{finding.database} {finding.mode}"),
             **_total(found, "lost", "duplicated", "wrong", "mixtures", "untrue", "orphans"),
             "stuck": sum(bool(finding.stuck) for finding in found), "resumes": sum(finding.resumes for finding in found),
@@ -189,7 +191,7 @@ def _sent(scene: Scene) -> int:
 
 
 def _load(scene: Scene, name: str) -> Rows:
-    write_pipeline(scene.project, scene.database.target(), "replace", name)
+    write_pipeline(scene.project, scene.database.target(), "replace", f"data/{name}.csv", name)
     shutil.rmtree(scene.project / ".veil", ignore_errors=True)
     process = start(["run", name, "--direct", "--quiet"], scene.project, None)
     process.join()

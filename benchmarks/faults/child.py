@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -27,8 +27,15 @@ CONTEXT.set_forkserver_preload(
 
 def start(command: Sequence[str], project: Path, broken: str | None) -> BaseProcess:
     """``veil`` with these arguments in ``project``; what it says is appended to ``words``."""
-    process = CONTEXT.Process(target=_carry_out, args=(list(command), str(project), broken))
+    return launch(_carry_out, list(command), str(project), broken)
+
+
+def launch(function: Callable[..., None], *arguments: object) -> BaseProcess:
+    """Another process that carries out ``function``."""
+    process = CONTEXT.Process(target=function, args=arguments)
     process.start()
+    # Who starts the next process in another thread would collect this one's status before the thread that waits for it.
+    multiprocessing.process._children.discard(process)  # type: ignore[attr-defined]
     return process
 
 

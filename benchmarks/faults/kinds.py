@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from benchmarks.faults.databases import DISK_BYTES, Database, Server, SqlDatabase
-from benchmarks.faults.project import people
+from benchmarks.faults.project import SOURCES, people
 from veilflow.errors import VeilError
 from veilflow.state import State
 
@@ -32,6 +32,7 @@ class Scene:
     seconds: float = 1.0
     sent: int = 0
     mode: str = "replace"
+    source: str = SOURCES[0]
 
     @property
     def sql(self) -> SqlDatabase:
@@ -190,7 +191,7 @@ def poison(scene: Scene) -> Iterator[Strike]:
 
 @contextmanager
 def _another_source(scene: Scene) -> Iterator[Path]:
-    path = scene.project / "data/new.csv"
+    path = scene.random.choice(sorted(scene.project.glob(scene.source)))
     content, facts = path.read_bytes(), path.stat()
     try:
         yield path
@@ -228,7 +229,7 @@ def replaced(scene: Scene) -> Iterator[Strike]:
         def strike(process: BaseProcess) -> bool:
             scene.wait_for_reading(process)
             other = path.with_suffix(".other")
-            other.write_text(people(6_000, 50_000, "Other"))
+            other.write_text(people(path.read_text().count("\n"), 50_000, "Other"))
             other.replace(path)
             return False
 

@@ -8,10 +8,13 @@ from pathlib import Path
 ROWS = 6_000
 OLD_ROWS = 700
 CHUNK_ROWS = 300
+_FILES = 3
+#: The new people as one file, and as several.
+SOURCES = ("data/new.csv", "data/new/*.csv")
 
 _PIPELINE = """\
 version: 1
-source: {{kind: csv, path: {path}}}
+source: {{kind: csv, path: "{path}"}}
 columns:
   age: {{type: integer}}
 policy: people
@@ -39,11 +42,14 @@ def write_project(directory: Path, login: str = "") -> None:
     """All but the pipelines; half of the old people are among the new ones."""
     from veilflow.keys import KeyRing
 
-    for folder in ("pipelines", "policies", "secrets", "data", "out"):
+    for folder in ("pipelines", "policies", "secrets", "data/new", "out"):
         (directory / folder).mkdir(parents=True, exist_ok=True)
     (directory / "policies/people.yaml").write_text(_POLICY)
     write_names(directory)
     (directory / "data/new.csv").write_text(people(ROWS, 0, "Newtown"))
+    for number in range(_FILES):
+        part = people(ROWS // _FILES, number * ROWS // _FILES, "Newtown")
+        (directory / f"data/new/{number}.csv").write_text(part)
     (directory / "data/old.csv").write_text(people(OLD_ROWS, ROWS - OLD_ROWS // 2, "Old"))
     for name, value in (("keyring", KeyRing.generate("2026-01-01T00:00:00Z")), ("login", login)):
         (directory / name).write_text(value)
@@ -61,10 +67,9 @@ def write_names(directory: Path, warehouse: str | None = None) -> None:
     (directory / "secrets/names.yaml").write_text(json.dumps(names))
 
 
-def write_pipeline(directory: Path, target: str, mode: str, name: str = "new") -> None:
-    """``pipelines/<name>.yaml`` that loads ``data/<name>.csv``."""
+def write_pipeline(directory: Path, target: str, mode: str, source: str = SOURCES[0], name: str = "new") -> None:
+    """``pipelines/<name>.yaml`` that loads ``source``."""
     text = _PIPELINE.format(
-        path=f"data/{name}.csv", target=target, mode=mode, more=", key: [id]" if mode == "merge" else "",
-        chunk_rows=CHUNK_ROWS,
-    )  # fmt: skip
+        path=source, target=target, mode=mode, more=", key: [id]" if mode == "merge" else "", chunk_rows=CHUNK_ROWS
+    )
     (directory / f"pipelines/{name}.yaml").write_text(text)

@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.faults.child import start
 from benchmarks.faults.databases import Away, Database, Look, Rows, Summary, summary
 from benchmarks.faults.kinds import Fault, Scene, kill
-from benchmarks.faults.project import ROWS
+from benchmarks.faults.project import ROWS, SOURCES
 from veilflow.errors import VeilError
 from veilflow.state import State
 
@@ -33,6 +33,7 @@ class Finding:
     database: str
     mode: str
     seed: str
+    source: str = SOURCES[0]
     strikes: int = 0
     hit: int = 0
     survived: int = 0

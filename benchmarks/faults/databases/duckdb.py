@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 
-from benchmarks.faults.child import CONTEXT
+from benchmarks.faults.child import CONTEXT, launch
 from benchmarks.faults.databases import COLUMNS, NO_TABLE, POISON, SUMMARY, Look, Rows, Summary, lay_small_disk
 from benchmarks.faults.project import write_project
 
@@ -88,8 +88,7 @@ class Duckdb:
     def busy(self) -> Iterator[None]:
         """Another process has the file open: it waits until it gets it."""
         ours, theirs = CONTEXT.Pipe()
-        process = CONTEXT.Process(target=_hold, args=(str(self._path), theirs))
-        process.start()
+        process = launch(_hold, str(self._path), theirs)
         try:
             ours.poll(_PATIENCE_SECONDS)
             yield
