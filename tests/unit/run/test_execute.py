@@ -65,6 +65,20 @@ def test_a_signal_after_the_target_has_committed_does_not_make_the_run_interrupt
     assert len(project.rows()) == 3
 
 
+def test_a_signal_while_what_the_run_had_is_given_back_changes_nothing(
+    project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run has ended and its record says so: its status says the same."""
+
+    def close(_target: object) -> None:
+        raise Stopped
+
+    monkeypatch.setattr(sqlite.SqliteTarget, "close", close)
+    result = execute(request(project.directory))
+    assert (result.status, result.exit_status) == ("succeeded", 0)
+    assert State(project.directory).run(result.run_id)[0]["status"] == "succeeded"
+
+
 def lose(publish: Callable[..., int], *, commit: bool) -> Callable[..., int]:
     """``publish`` whose answer is lost after, or before, it committed."""
 
