@@ -17,10 +17,16 @@ version: 1
 source: {{kind: csv, path: "{path}"}}
 columns:
   age: {{type: integer}}
+  number: {{type: integer}}
 policy: people
-target: {{{target}, mode: {mode}{more}}}
+target: {{{target}, mode: {mode}}}
 chunk_rows: {chunk_rows}
 """
+#: By the mode's name here, what a pipeline says of it.
+MODES = {
+    "replace": ("replace", ""), "append": ("append", ""), "merge": ("merge, key: [id]", ""),
+    "incremental merge": ("merge, key: [id]", "incremental: {column: number, lag: 0}\n"),
+}  # fmt: skip
 _POLICY = """\
 version: 1
 purpose: faults
@@ -29,13 +35,14 @@ columns:
   name: {class: direct_identifier, treatment: {mask: {keep_first: 1}}}
   age: {class: quasi_identifier, treatment: keep, reason: what the reader sums}
   city: {class: quasi_identifier, treatment: keep, reason: what the reader sums}
+  number: {class: non_personal, treatment: drop}
 """
 
 
 def people(count: int, first: int, city: str) -> str:
     """A file of so many people; the numbers go on from ``first``."""
-    rows = (f"{n},Name {n},{n % 97},{city}{n % 7}\n" for n in range(first, first + count))
-    return "id,name,age,city\n" + "".join(rows)
+    rows = (f"{n},Name {n},{n % 97},{city}{n % 7},{n}\n" for n in range(first, first + count))
+    return "id,name,age,city,number\n" + "".join(rows)
 
 
 def write_project(directory: Path, login: str = "") -> None:
@@ -69,7 +76,6 @@ def write_names(directory: Path, warehouse: str | None = None) -> None:
 
 def write_pipeline(directory: Path, target: str, mode: str, source: str = SOURCES[0], name: str = "new") -> None:
     """``pipelines/<name>.yaml`` that loads ``source``."""
-    text = _PIPELINE.format(
-        path=source, target=target, mode=mode, more=", key: [id]" if mode == "merge" else "", chunk_rows=CHUNK_ROWS
-    )
-    (directory / f"pipelines/{name}.yaml").write_text(text)
+    how, more = MODES[mode]
+    text = _PIPELINE.format(path=source, target=target, mode=how, chunk_rows=CHUNK_ROWS)
+    (directory / f"pipelines/{name}.yaml").write_text(text + more)

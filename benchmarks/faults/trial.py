@@ -63,7 +63,7 @@ def expected(mode: str, old: Rows, new: Rows) -> Rows:
     """What the table holds when the load has succeeded once."""
     if mode == "append":
         return old + new
-    if mode == "merge":
+    if "merge" in mode:
         ids = {row[0] for row in new}
         return new + Counter({row: count for row, count in old.items() if row[0] not in ids})
     return new
@@ -111,6 +111,8 @@ class _Trial:
                 if attempt and not strike:
                     finding.recovery_seconds = time.monotonic() - began
                 self._clean_up()
+                if finding.mode == "incremental merge":
+                    self._finds_nothing_new()
                 return
             finding.resumes += command[0] == "runs"
             if random.random() < _CLEAN:
@@ -179,6 +181,14 @@ class _Trial:
         if not refused and goes_on and State(self._scene.project).beginning(document["run_id"]):
             return ["runs", "resume", "last"]
         return ["run", "new"]
+
+    def _finds_nothing_new(self) -> None:
+        """The watermark has moved with the rows: the next run reads its own value again and nothing else."""
+        status = self._attempt(["run", "new"], None)
+        document = State(self._scene.project).run("last")[0]
+        if status != 0 or document["counts"]["loaded"] > 1:
+            self._finding.untrue += 1
+            self._finding.seen = (document["status"], document["counts"])
 
     def _clean_up(self) -> None:
         """`veil runs clean` leaves no staging; a run that is resumed afterwards begins with its first row."""

@@ -16,7 +16,7 @@ import duckdb
 
 from benchmarks.faults.child import CONTEXT, launch
 from benchmarks.faults.databases import COLUMNS, NO_TABLE, POISON, SUMMARY, Look, Rows, Summary, lay_small_disk
-from benchmarks.faults.project import write_project
+from benchmarks.faults.project import MODES, write_project
 
 _PATIENCE_SECONDS = 20.0
 
@@ -28,7 +28,7 @@ class Duckdb:
     project: Path
     disk: Path | None
     name: str = "duckdb"
-    modes: tuple[str, ...] = ("replace", "append", "merge")
+    modes: tuple[str, ...] = tuple(MODES)
     shared: bool = False
     resumes: bool = True
     room: tuple[int, int] = (20_000, 1_500_000)

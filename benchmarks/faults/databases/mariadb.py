@@ -24,7 +24,7 @@ from benchmarks.faults.databases import (
     Summary,
     lay_small_disk,
 )
-from benchmarks.faults.project import write_names, write_project
+from benchmarks.faults.project import MODES, write_names, write_project
 from benchmarks.faults.proxy import Proxy
 
 sys.path.append(str(Path(__file__).resolve().parents[3] / "tests" / "servers"))
@@ -56,7 +56,7 @@ class Mariadb:
     proxy: Proxy
     disk: Path | None
     name: str = "mariadb"
-    modes: tuple[str, ...] = ("replace", "append", "merge")
+    modes: tuple[str, ...] = tuple(MODES)
     shared: bool = True
     resumes: bool = True
     room: tuple[int, int] = (50_000, 1_500_000)

@@ -23,7 +23,7 @@ from benchmarks.faults.databases import (
     Summary,
     lay_small_disk,
 )
-from benchmarks.faults.project import write_names, write_project
+from benchmarks.faults.project import MODES, write_names, write_project
 from benchmarks.faults.proxy import Proxy
 from benchmarks.server import Postgresql, running
 
@@ -43,7 +43,7 @@ class PostgresqlDatabase:
     proxy: Proxy
     disk: Path | None
     name: str = "postgresql"
-    modes: tuple[str, ...] = ("replace", "append", "merge")
+    modes: tuple[str, ...] = tuple(MODES)
     shared: bool = True
     resumes: bool = True
     room: tuple[int, int] = (50_000, 500_000)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.faults.databases import COLUMNS, NO_TABLE, POISON, SUMMARY, Look, Rows, Summary, lay_small_disk
-from benchmarks.faults.project import write_project
+from benchmarks.faults.project import MODES, write_project
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Sqlite:
     project: Path
     disk: Path | None
     name: str = "sqlite"
-    modes: tuple[str, ...] = ("replace", "append", "merge")
+    modes: tuple[str, ...] = tuple(MODES)
     shared: bool = True
     resumes: bool = True
     room: tuple[int, int] = (20_000, 600_000)
