@@ -329,6 +329,10 @@ CODES: dict[str, Code] = {
         "A watermark in the future",
         "The largest value of the incremental column is a time more than a day ahead. As a watermark it would hide every row that comes until then. Nothing was published; the value is not shown.",
     ),
+    "VEIL330": Code(
+        "The order of a source does not tell its rows apart",
+        "`order_by` names columns by which a resumed run finds the chunks of before again. The plan looks for a primary key, or a unique index without nulls, within them; what it cannot look up, in a query or a view, is held row against row while it is read. Without `order_by` a run is resumed from the first row.",
+    ),
     # 4xx: out of reach
     "VEIL401": Code("The database is out of reach", "No connection could be made, or it was lost."),
     "VEIL402": Code("The database rejected the credential", "User, password or permission was rejected."),

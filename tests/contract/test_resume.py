@@ -374,7 +374,7 @@ def test_a_database_is_read_from_its_first_row_again(loaded: Any, monkeypatch: p
     """Without an order another reading may be another one: rows of two states do not mix in one table. With one, a
     chunk that changed refuses."""
     with closing(sqlite3.connect(loaded.directory / "data/crm.db")) as connection, connection:
-        connection.execute("create table people (id text, name text, email text, age text, city text)")
+        connection.execute("create table people (id text not null unique, name text, email text, age text, city text)")
         rows = [(str(n), f"N{n}", None, str(n % 90), "Before") for n in range(ROWS)]
         connection.executemany("insert into people values (?, ?, ?, ?, ?)", rows)
     source = "source: {kind: sqlite, path: data/crm.db, table: people}"

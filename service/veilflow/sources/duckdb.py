@@ -25,6 +25,7 @@ from veilflow.model import (
     Window,
 )
 from veilflow.sources.files import column_names, identity
+from veilflow.sources.ordering import SAME_ORDER, check_order, watched
 from veilflow.sources.relation import (
     FETCH_ROWS,
     arrow_pieces,
@@ -56,6 +57,9 @@ _TYPES = {
     "TIMESTAMP_NS": ColumnType("timestamp", pa.timestamp("ns")),
     "TIMESTAMP WITH TIME ZONE": ColumnType("timestamp", pa.timestamp("us", "UTC")), "JSON": _JSON,
 }  # fmt: skip
+_OF_TABLE = "database_name = current_database() and schema_name = ? and table_name = ?"
+#: An index on columns alone, as DuckDB writes it down.
+_PLAIN_NAMES, _PLAIN_NAME = re.compile(r"\[[A-Za-z_]\w*(?:, [A-Za-z_]\w*)*\]"), re.compile(r"\w+")
 _DECIMAL = re.compile(r"DECIMAL\(([0-9]+),([0-9]+)\)")
 _NESTED = re.compile(r"\[[0-9]*\]$|^(?:STRUCT|MAP|UNION)\b")
 
@@ -73,6 +77,7 @@ class DuckdbSource:
     def schema(self) -> SourceSchema:
         with self._connect() as connection:
             found = self._columns(connection)
+            check_order(self._config, [name for name, _declared in found], self._keys(connection))
         names = column_names([name for name, _declared in found], self._config)
         types = [_column_type(declared) for _name, declared in found]
         return SourceSchema(
@@ -108,6 +113,27 @@ class DuckdbSource:
         rows = connection.execute(f"describe select * from {relation(self._config, double_quoted)}").fetchall()
         return [(row[0], row[1]) for row in rows]
 
+    def _keys(self, connection: Any) -> list[set[str]] | None:
+        """The unique keys without nulls; None where it is no table of its own."""
+        if self._config.query is not None or not self._config.order_by:
+            return None
+        namespace, _, table = (self._config.table or "").rpartition(".")
+        where = [namespace or "main", table]
+        if not connection.execute(f"select 1 from duckdb_tables() where {_OF_TABLE}", where).fetchall():
+            return None
+        rows = connection.execute(
+            f"select column_name from duckdb_columns() where {_OF_TABLE} and not is_nullable", where
+        )
+        required = {name for (name,) in rows.fetchall()}
+        constraints = connection.execute(
+            "select constraint_column_names from duckdb_constraints() where constraint_type in ('PRIMARY KEY', 'UNIQUE')"
+            f" and {_OF_TABLE}", where,
+        ).fetchall()  # fmt: skip
+        indexes = connection.execute(f"select expressions from duckdb_indexes() where is_unique and {_OF_TABLE}", where).fetchall()  # fmt: skip
+        keys = [set(names) for (names,) in constraints]
+        keys += [set(_PLAIN_NAME.findall(text)) for (text,) in indexes if _PLAIN_NAMES.fullmatch(text)]
+        return [key for key in keys if key <= required]
+
     def _pieces(self) -> Iterator[Piece]:
         with self._connect() as connection:
             found = self._columns(connection)
@@ -120,9 +146,21 @@ class DuckdbSource:
             if moments:
                 selected.append(unusable_rows(moments, double_quoted, "to_json(veilflow_source)::varchar"))
             statement = f"select {', '.join(selected)} from {relation(self._config, double_quoted)}"
-            statement += self._where(connection, found) + ordered(self._config, double_quoted)
+            vouched = self._keys(connection) is not None
+            keys = {
+                name: _column_type(declared)
+                for (raw, declared), name in zip(found, names, strict=True)
+                if raw in self._config.order_by and not vouched
+            }
+            by_text = {
+                raw: _selected(raw, declared)
+                for raw, declared in found
+                if raw in keys and keys[raw].name not in SAME_ORDER
+            }
             # Not ``execute``: its reader keeps what it has handed out.
-            yield from arrow_pieces(connection.sql(statement).to_arrow_reader(FETCH_ROWS))
+            statement += self._where(connection, found) + ordered(self._config, double_quoted, by_text)
+            reader = connection.sql(statement).to_arrow_reader(FETCH_ROWS)
+            yield from watched(arrow_pieces(reader), self._config, keys)
 
     def _where(self, connection: Any, found: Sequence[tuple[str, str]]) -> str:
         """The window as a condition on variables: a statement with parameters would keep its whole result."""

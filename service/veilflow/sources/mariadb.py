@@ -27,6 +27,7 @@ from veilflow.model import (
     Window,
 )
 from veilflow.sources.files import column_names
+from veilflow.sources.ordering import SAME_ORDER, check_order, watched
 from veilflow.sources.relation import (
     FETCH_ROWS,
     binaries,
@@ -42,6 +43,14 @@ from veilflow.sources.rows import Piece, rechunk
 from veilflow.sources.windows import condition, newest
 
 _BINARY_CHARSET = 63
+_IS_TABLE = (
+    "select 1 from information_schema.tables where table_schema = coalesce(nullif(%s, ''), database())"
+    " and table_name = %s and table_type = 'BASE TABLE'"
+)
+_KEYS = (
+    "select index_name, column_name, nullable <> 'YES' and sub_part is null from information_schema.statistics"
+    " where table_schema = coalesce(nullif(%s, ''), database()) and table_name = %s and non_unique = 0"
+)
 _INTEGERS = (FIELD_TYPE.TINY, FIELD_TYPE.SHORT, FIELD_TYPE.LONG, FIELD_TYPE.LONGLONG, FIELD_TYPE.INT24, FIELD_TYPE.YEAR)
 _TYPES = {
     **dict.fromkeys(_INTEGERS, ColumnType("integer", pa.int64())),
@@ -75,6 +84,7 @@ class MariadbSource:
     def schema(self) -> SourceSchema:
         with self._snapshot() as connection:
             columns = self._columns(connection)
+            check_order(self._config, [one.name for one in columns], self._keys(connection))
         return SourceSchema(
             tuple(SourceColumn(one.name, self._config.types.get(one.name, one.type)) for one in columns)
         )
@@ -116,18 +126,41 @@ class MariadbSource:
             for name, column, field in zip(names, described, fields, strict=True)
         ]
 
+    def _keys(self, connection: Any) -> list[set[str]] | None:
+        """The unique keys without nulls and without parts of a text; None where it is no table of its own."""
+        if self._config.query is not None or not self._config.order_by:
+            return None
+        namespace, _, table = (self._config.table or "").rpartition(".")
+        with connection.cursor() as cursor:
+            cursor.execute(_IS_TABLE, (namespace, table))
+            if not cursor.fetchall():
+                return None
+            cursor.execute(_KEYS, (namespace, table))
+            rows = cursor.fetchall()
+        keys: dict[str, set[str]] = {}
+        for index, column, _usable in rows:
+            keys.setdefault(index, set()).add(column)
+        return [key for index, key in keys.items() if all(row[2] == "1" for row in rows if row[0] == index)]
+
     def _pieces(self) -> Iterator[Piece]:
+        config = self._config
         with self._snapshot() as connection:
-            columns = self._columns(connection)
+            columns, vouched = self._columns(connection), self._keys(connection) is not None
             selected = ", ".join(one.sql for one in columns)
+            keys = {one.name: one.type for one in columns if one.name in config.order_by and not vouched}
+            by_text = {
+                one.name: f"cast(convert({one.cell} using utf8mb4) as binary)"
+                for one in columns
+                if one.name in keys and one.type.name not in SAME_ORDER
+            }
             with connection.cursor() as cursor:
                 where = self._where(cursor, columns)
                 cursor.execute(
-                    f"select {selected} from {relation(self._config, quote)}{where}{ordered(self._config, quote)}"
+                    f"select {selected} from {relation(config, quote)}{where}{ordered(config, quote, by_text)}"
                 )
                 converts = [binaries if one.type.name == "binary" else texts for one in columns]
                 names = [one.name for one in columns]
-                yield from row_pieces(lambda: cursor.fetchmany(FETCH_ROWS), names, converts)
+                yield from watched(row_pieces(lambda: cursor.fetchmany(FETCH_ROWS), names, converts), config, keys)
 
     @contextmanager
     def _snapshot(self) -> Iterator[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import psycopg
@@ -26,6 +26,7 @@ from veilflow.model import (
     Window,
 )
 from veilflow.sources.files import column_names
+from veilflow.sources.ordering import SAME_ORDER, check_order, watched
 from veilflow.sources.relation import (
     arrow_pieces,
     double_quoted,
@@ -49,9 +50,21 @@ _TYPES = {
     1082: ColumnType("date", pa.date32()), 1114: ColumnType("timestamp", pa.timestamp("us")),
     1184: ColumnType("timestamp", pa.timestamp("us", "UTC")),
 }  # fmt: skip
+#: The columns of each unique key without nulls; no row where it is no table of its own. Rows of inheriting tables are
+#: under no key of it.
+_KEYS = """
+select (select array_agg(attname::text) from unnest(i.indkey::int2[]) with ordinality as u(number, place)
+        join pg_attribute on attrelid = c.oid and attnum = u.number where u.place <= i.indnkeyatts)
+from pg_class c left join pg_index i on i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indimmediate
+ and i.indpred is null and i.indexprs is null and not (c.relkind = 'r' and exists (select from pg_inherits where inhparent = c.oid))
+ and not exists (select from unnest(i.indkey::int2[]) with ordinality as u(number, place) join pg_attribute on attrelid = c.oid
+                 and attnum = u.number where u.place <= i.indnkeyatts and not attnotnull)
+where c.oid = to_regclass(%s) and c.relkind in ('r', 'p')
+"""
 _JSON = ColumnType("json", pa.string())
 _JSON_OIDS, _MOMENTS = (114, 3802), (1082, 1114, 1184)
 
+_LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer names off in silence, and would read another table
 #: In SQL, by the type: what a window's bounds are compared as.
 _BOUNDS = {"integer": "bigint", "decimal": "numeric", "date": "date", "timestamp": "timestamp"}
 
@@ -65,19 +78,34 @@ class _Column(NamedTuple):
     cell: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is read: the columns, which of them may hold an infinite date, and whether the catalogue vouches for
+    ``order_by``."""
+
+    columns: list[_Column]
+    moments: list[str]
+    vouched: bool
+
+
 class PostgresqlSource:
     """A table or query, by one statement: one snapshot. Numerics, UUIDs, enums, intervals … travel as their text."""
 
     def __init__(self, config: SourceConfig, url: Callable[[], Secret]) -> None:
         self._config, self._url = config, url
+        for name in (config.table or "").split(".") if config.table else ():
+            if len(name.encode()) > _LONGEST_NAME or "\0" in name:
+                raise VeilError(
+                    "VEIL210", f'the name "{name}" is longer than 63 bytes', "PostgreSQL has no such name: shorten it",
+                    config.place,
+                )  # fmt: skip
 
     def files(self) -> tuple[FileIdentity, ...]:
         return ()
 
     def schema(self) -> SourceSchema:
-        columns, _moments = self._columns()
         return SourceSchema(
-            tuple(SourceColumn(one.name, self._config.types.get(one.name, one.type)) for one in columns)
+            tuple(SourceColumn(one.name, self._config.types.get(one.name, one.type)) for one in self._look().columns)
         )
 
     def fingerprints(self, _key: bytes) -> tuple[str, ...]:
@@ -87,7 +115,7 @@ class PostgresqlSource:
         yield from rechunk(self._pieces(), columns, chunk_rows, start)
 
     def newest(self, column: SourceColumn) -> str | None:
-        found = next(one for one in self._columns()[0] if one.name == column.name)
+        found = next(one for one in self._look().columns if one.name == column.name)
         usable = f"isfinite({found.cell})" if column.type.name in ("date", "timestamp") else ""
         config = newest_of(self._config, found.cell, found.type, column, double_quoted, usable)
         return newest(PostgresqlSource(config, self._url), column)
@@ -95,13 +123,14 @@ class PostgresqlSource:
     def within(self, window: Window) -> PostgresqlSource:
         return PostgresqlSource(replace(self._config, window=window), self._url)
 
-    def _columns(self) -> tuple[list[_Column], list[str]]:
-        """The columns, and which of them may hold an infinite date."""
+    def _look(self) -> _Found:
+        """VEIL302 or VEIL330 for an ``order_by`` that is none."""
         try:
             with closing(connect(self._url())) as connection:
                 statement = f"select * from {relation(self._config, double_quoted)} limit 0"
                 described = connection.execute(statement.encode()).description or []
                 nested = _nested(connection, [column.type_code for column in described])
+                keys = self._keys(connection)
         except psycopg.Error as error:
             raise unreadable_relation(self._config, mapped(error)) from None
         names = column_names([column.name for column in described], self._config)
@@ -109,17 +138,29 @@ class PostgresqlSource:
             _Column(name, *_read_as(column, column.type_code in nested), double_quoted(column.name))
             for name, column in zip(names, described, strict=True)
         ]
-        return columns, [column.name for column in described if column.type_code in _MOMENTS]
+        check_order(self._config, names, keys)
+        moments = [column.name for column in described if column.type_code in _MOMENTS]
+        return _Found(columns, moments, keys is not None)
+
+    def _keys(self, connection: psycopg.Connection[Any]) -> list[Sequence[str]] | None:
+        if self._config.query is not None or not self._config.order_by:
+            return None
+        named = relation(self._config, double_quoted).removesuffix(" as veilflow_source")
+        found = connection.execute(_KEYS, (named,)).fetchall()
+        return [key for (key,) in found if key] if found else None
 
     def _pieces(self) -> Iterator[Piece]:
-        columns, moments = self._columns()
-        selected = [f"{one.sql} as {double_quoted(one.name)}" for one in columns]
-        if moments:
-            selected.append(unusable_rows(moments, double_quoted, "to_json(veilflow_source)::text"))
-        statement = f"select {', '.join(selected)} from {relation(self._config, double_quoted)}"
-        window, where = _where(self._config, columns, moments)
+        found, config = self._look(), self._config
+        selected = [f"{one.sql} as {double_quoted(one.name)}" for one in found.columns]
+        if found.moments:
+            selected.append(unusable_rows(found.moments, double_quoted, "to_json(veilflow_source)::text"))
+        statement = f"select {', '.join(selected)} from {relation(config, double_quoted)}"
+        window, where = _where(config, found.columns, found.moments)
+        keys = [one for one in found.columns if one.name in config.order_by and not found.vouched]
+        by_text = {one.name: f'({one.sql}) collate "C"' for one in keys if one.type.name not in SAME_ORDER}
         try:
-            yield from arrow_pieces(self._batches(statement + where + ordered(self._config, double_quoted), window))
+            pieces = arrow_pieces(self._batches(statement + where + ordered(config, double_quoted, by_text), window))
+            yield from watched(pieces, config, {one.name: one.type for one in keys})
         except (psycopg.Error, pa.ArrowException, OSError) as error:
             raise unreadable_relation(self._config, mapped(error)) from None
 

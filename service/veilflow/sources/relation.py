@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from veilflow.errors import PassingFault, VeilError
 from veilflow.model import ColumnType, RejectedRow, SourceColumn, SourceConfig, Window
 from veilflow.sources.arrow_types import plain_batch
 from veilflow.sources.files import as_read, is_marked
-from veilflow.sources.rows import Piece
+from veilflow.sources.rows import Piece, Pieces
 from veilflow.sources.windows import comparable
 
 #: Rows that are fetched at once: enough for the kernels, and few enough for memory.
@@ -41,9 +41,10 @@ def relation(config: SourceConfig, quote: Quote) -> str:
     return f"{name} as veilflow_source"
 
 
-def ordered(config: SourceConfig, quote: Quote) -> str:
-    """The ``order by`` that the pipeline asks for, or nothing."""
-    return " order by " + ", ".join(map(quote, config.order_by)) if config.order_by else ""
+def ordered(config: SourceConfig, quote: Quote, instead: Mapping[str, str] | None = None) -> str:
+    """The ``order by`` that the pipeline asks for, or nothing; ``instead`` has expressions for some of its columns."""
+    cells = [(instead or {}).get(name, f"veilflow_source.{quote(name)}") for name in config.order_by]
+    return " order by " + ", ".join(cells) if cells else ""
 
 
 def newest_of(
@@ -72,7 +73,7 @@ def unusable_rows(columns: Sequence[str], quote: Quote, as_text: str) -> str:
     return f"case when not ({finite}) then {as_text} end as {UNUSABLE}"
 
 
-def arrow_pieces(batches: Iterable[pa.RecordBatch]) -> Iterator[Piece]:
+def arrow_pieces(batches: Iterable[pa.RecordBatch]) -> Pieces:
     """Typed batches as pieces; rows that stand in ``UNUSABLE`` are rejected."""
     position = 0
     for batch in batches:
@@ -114,7 +115,7 @@ def floats_as_text(values: Sequence[Any]) -> pa.Array:
 
 def row_pieces(
     fetch: Callable[[], Sequence[Sequence[Any]]], names: Sequence[str], converts: Sequence[Convert]
-) -> Iterator[Piece]:
+) -> Pieces:
     """Fetched rows as pieces; rows with text that is not UTF-8 or has a NUL are rejected, as they are in a file."""
     position = 0
     while rows := fetch():

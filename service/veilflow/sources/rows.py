@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ from veilflow.sources.casting import cast_batch
 
 Positions = np.ndarray[Any, np.dtype[np.int64]]
 Piece = tuple[pa.RecordBatch, Positions, list[RejectedRow]]
+#: To be closed by whoever does not read them to their end: a database's connection hangs on them.
+Pieces = Generator[Piece, None, None]
 
 
 @dataclass(frozen=True, slots=True)

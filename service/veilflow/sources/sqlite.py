@@ -23,6 +23,7 @@ from veilflow.model import (
     Window,
 )
 from veilflow.sources.files import column_names, identity
+from veilflow.sources.ordering import SAME_ORDER, check_order, watched
 from veilflow.sources.relation import (
     FETCH_ROWS,
     binaries,
@@ -82,6 +83,7 @@ class SqliteSource:
     def schema(self) -> SourceSchema:
         with self._view() as connection:
             columns = self._columns(connection)
+            check_order(self._config, [name for name, _kind in columns], self._keys(connection))
         names = column_names([name for name, _kind in columns], self._config)
         return SourceSchema(
             tuple(
@@ -100,18 +102,51 @@ class SqliteSource:
         rows = connection.execute("pragma table_info(veilflow_source)").fetchall()
         return [(row[1], _column_type(str(row[2] or ""))) for row in rows]
 
+    def _keys(self, connection: sqlite3.Connection) -> list[set[str]] | None:
+        """The unique keys without nulls; None where it is no table of its own."""
+        if self._config.query is not None or not self._config.order_by:
+            return None
+        namespace, _, table = (self._config.table or "").rpartition(".")
+        where = (table, namespace or "main")
+        if connection.execute("select type from pragma_table_list(?) where schema = ?", where).fetchone() != ("table",):
+            return None
+        columns = connection.execute('select name, type, "notnull", pk from pragma_table_info(?, ?)', where).fetchall()
+        required = {name for name, _kind, required, _pk in columns if required}
+        indexes = connection.execute("select name, origin from pragma_index_list(?, ?) where \"unique\" and not partial", where).fetchall()  # fmt: skip
+        keys = [
+            {name for (name,) in connection.execute("select name from pragma_index_info(?, ?)", (index, where[1]))}
+            for index, _origin in indexes
+        ]
+        alias = {name for name, kind, _required, pk in columns if pk and kind.upper() == "INTEGER"}
+        if len(alias) == 1 == sum(bool(pk) for *_rest, pk in columns) and "pk" not in [
+            origin for _name, origin in indexes
+        ]:
+            return [*[key for key in keys if key <= required | alias], alias]  # another name of the row's own number
+        return [key for key in keys if key <= required]
+
     def _pieces(self) -> Iterator[Piece]:
         with self._view() as connection:
             columns = self._columns(connection)
             names = column_names([name for name, _kind in columns], self._config)
             converts = [_CONVERTS.get(kind.name, _texts) for _name, kind in columns]
             selected = ", ".join(_as_text(name, kind) for name, kind in columns)
+            vouched = self._keys(connection) is not None
+            keys = {
+                name: kind
+                for name, (raw, kind) in zip(names, columns, strict=True)
+                if raw in self._config.order_by and not vouched
+            }
+            by_text = {
+                name: f"{_as_text(name, kind)} collate binary"
+                for name, kind in keys.items()
+                if kind.name not in SAME_ORDER
+            }
             connection.text_factory = bytes  # decoded by the column: a call for each cell is three times as slow
             where, bounds = self._where(columns, names)
             rows = connection.execute(
-                f"select {selected} from veilflow_source{where}{ordered(self._config, double_quoted)}", bounds
+                f"select {selected} from veilflow_source{where}{ordered(self._config, double_quoted, by_text)}", bounds
             )
-            yield from row_pieces(lambda: rows.fetchmany(FETCH_ROWS), names, converts)
+            yield from watched(row_pieces(lambda: rows.fetchmany(FETCH_ROWS), names, converts), self._config, keys)
 
     def newest(self, column: SourceColumn) -> str | None:
         with self._view() as connection:
