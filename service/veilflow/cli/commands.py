@@ -19,6 +19,7 @@ from veilflow.cli.options import HERE as _HERE
 from veilflow.cli.options import Common
 from veilflow.cli.output import Output
 from veilflow.cli.policy_commands import policy as policy_group
+from veilflow.cli.profile_command import profile
 from veilflow.cli.quarantine_commands import quarantine
 from veilflow.cli.runs_commands import runs
 from veilflow.cli.secrets_commands import secrets
@@ -48,6 +49,7 @@ app.command(secrets)
 app.command(policy_group)
 app.command(treatments)
 app.command(quarantine)
+app.command(profile)
 app.register_install_completion_command(add_to_startup=False)
 
 

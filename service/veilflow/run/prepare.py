@@ -111,7 +111,7 @@ def load(
     opens the login of a source that is a server, when it is asked for rows or columns; ``listed`` are the files of a
     pattern where a run has begun with them."""
     pipeline, policy, suite, names = _load(project, environment, name, parameters)
-    source = open_source(_with_expected(pipeline, policy, listed), _url(session, names, pipeline.source.connection))
+    source = source_of(pipeline, policy, names, session, listed)
     elsewhere = purposes_elsewhere(project, policy)
     return Loaded(project, environment, pipeline, policy, suite, names, source, elsewhere)
 
@@ -132,6 +132,13 @@ def discovery_key(loaded: Loaded, files: tuple[FileIdentity, ...]) -> str | None
     named = [*loaded.policy.columns, *loaded.policy.unsafe_keep, *loaded.pipeline.labels]
     parts = [__version__, repr(source), repr(named), source_fingerprint(files)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def source_of(
+    pipeline: PipelineConfig, policy: PolicyConfig, names: NamesConfig, session: Session, listed: tuple[str, ...] = ()
+) -> Source:
+    """The pipeline's source; connects to nothing yet. ``listed`` as for ``load``."""
+    return open_source(_with_expected(pipeline, policy, listed), _url(session, names, pipeline.source.connection))
 
 
 def resolve(loaded: Loaded, schema: SourceSchema, session: Session) -> Prepared:

@@ -47,3 +47,11 @@ def pool_of(locale: str) -> Pool:
         array("STREETS"),
         company,
     )
+
+
+@cache
+def known_names() -> frozenset[str]:
+    """The given names and surnames of all locales, without their case."""
+    pools = map(pool_of, LOCALES)
+    lists = (names for pool in pools for names in (pool.first, pool.last, pool.mail_first, pool.mail_last))
+    return frozenset(name.casefold() for names in lists for name in names.to_pylist())
