@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
@@ -61,7 +61,8 @@ class ProposedColumn:
 def propose(column: ProfiledColumn, *, whole: bool, is_name: Callable[[str], bool]) -> ProposedColumn:
     """Expectations that hold on the sample. ``whole``: it has every row of the source; ``is_name`` knows given names
     and surnames."""
-    found = [*_nulls(column.raw), *(_texts(column, is_name) if column.type.name == "text" else _ranges(column))]
+    column = replace(column, raw=_without_nan(column.raw), values=_without_nan(column.values))
+    found = [*_nulls(column), *(_texts(column, is_name) if column.type.name == "text" else _ranges(column))]
     if whole and _unique(column.values):
         found.append({"type": "expect_column_values_to_be_unique", "kwargs": {}})
     entries = tuple({"type": one["type"], "kwargs": {"column": column.name, **one["kwargs"]}} for one in found)
@@ -73,13 +74,19 @@ def _expect(kind: str, **kwargs: Any) -> dict[str, Any]:
     return {"type": f"expect_column_{kind}", "kwargs": kwargs}
 
 
-def _nulls(raw: pa.ChunkedArray) -> list[dict[str, Any]]:
-    """Not null, or the share of values that are there, rounded down."""
-    if not len(raw) or raw.null_count == len(raw):
-        return []
-    if not raw.null_count:
-        return [_expect("values_to_not_be_null")] if len(raw) >= BEHIND else []
-    share = _rounded_down((len(raw) - raw.null_count) / len(raw))
+def _without_nan(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """NaN is missing, as it is to the checks."""
+    if not pa.types.is_floating(values.type):
+        return values
+    return pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
+
+
+def _nulls(column: ProfiledColumn) -> list[dict[str, Any]]:
+    """Not null, as it was read; or the share of values that are there and fit their type, rounded down."""
+    rows = len(column.raw)
+    if not column.raw.null_count:
+        return [_expect("values_to_not_be_null")] if rows >= BEHIND else []
+    share = _rounded_down((rows - column.values.null_count) / rows)
     return [_expect("proportion_of_non_null_values_to_be_between", min_value=share)] if share else []
 
 
@@ -140,10 +147,7 @@ def _may_be_told(column: ProfiledColumn, members: Sequence[str], is_name: Callab
 
 
 def _ranges(column: ProfiledColumn) -> list[dict[str, Any]]:
-    values = column.values
-    if pa.types.is_floating(values.type):
-        values = values.filter(pc.invert(pc.is_nan(values.fill_null(math.nan))))
-    values = values.drop_null()
+    values = column.values.drop_null()
     if column.type.name in ("date", "timestamp"):
         ends = _date_range(values)
     elif column.type.name in ("integer", "decimal", "float"):
@@ -170,7 +174,8 @@ def _number_range(values: pa.ChunkedArray, smallest_unit: Decimal) -> dict[str, 
     if not unit:
         return {}
     start, end = _floor(low, unit), -_floor(-high, unit)
-    return _ends(start, end, unit, lowest, highest, _plain_number)
+    ends = _ends(start, end, unit, lowest, highest, _plain_number)
+    return {name: one for name, one in ends.items() if math.isfinite(one)}
 
 
 def _ends(start: Decimal, end: Decimal, unit: Decimal, lowest: Any, highest: Any, write: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from veilflow.checks import TableChecker, fit_check, open_checker, plan_check
@@ -65,6 +65,9 @@ def columns(draw: st.DrawFn) -> tuple[str, list[Any]]:
 
 
 @settings(max_examples=200, deadline=None)
+@example(("float", [float("nan")] * 30), None)
+@example(("float", [None, float("nan")]), None)
+@example(("float", [0.0, 1.6e308] * 30), None)
 @given(columns(), st.sampled_from([None, "non_personal", "quasi_identifier", "direct_identifier"]))
 def test_what_is_proposed_holds_on_the_rows_it_was_made_from(data: tuple[str, list[Any]], label: str | None) -> None:
     """As the run judges it, by rows and over the table; and the plan accepts all of it."""
