@@ -158,8 +158,8 @@ def _ranges(column: ProfiledColumn) -> list[dict[str, Any]]:
 
 
 def _whole_range(values: pa.ChunkedArray) -> dict[str, Any]:
-    """Whole ends; one that a column of 64 bits cannot hold is left open."""
-    return {name: end for name, end in _number_range(values, Decimal(1)).items() if -(2**63) <= end < 2**63}
+    """Whole ends; one that a double cannot hold exactly is left open, for Great Expectations compares doubles."""
+    return {name: end for name, end in _number_range(values, Decimal(1)).items() if abs(end) <= 2**53}
 
 
 def _number_range(values: pa.ChunkedArray, smallest_unit: Decimal) -> dict[str, Any]:
@@ -174,20 +174,24 @@ def _number_range(values: pa.ChunkedArray, smallest_unit: Decimal) -> dict[str, 
     if not unit:
         return {}
     start, end = _floor(low, unit), -_floor(-high, unit)
-    ends = _ends(start, end, unit, lowest, highest, _plain_number)
+    # Of whole numbers one unit of 1 outwards would be the very number that a few rows have.
+    spare = unit if unit > smallest_unit else Decimal(0)
+    ends = _ends((start, start - spare), (end, end + spare), lowest, highest, _plain_number)
     return {name: one for name, one in ends.items() if math.isfinite(one)}
 
 
-def _ends(start: Decimal, end: Decimal, unit: Decimal, lowest: Any, highest: Any, write: Any) -> dict[str, Any]:
-    """The ends that hold, one more unit outwards if need be; an end that a few rows lie far beyond is left open."""
-    found = {}
-    low = next((one for one in (start, start - unit) if one <= lowest), None)
-    high = next((one for one in (end, end + unit) if one >= highest), None)
-    if low is not None:
-        found["min_value"] = write(low)
-    if high is not None:
-        found["max_value"] = write(high)
-    return found
+def _ends(
+    starts: tuple[Decimal, Decimal],
+    ends: tuple[Decimal, Decimal],
+    lowest: Any,
+    highest: Any,
+    write: Callable[[Any], Any],
+) -> dict[str, Any]:
+    """The first end of each side that holds; one that a few rows lie far beyond is left open."""
+    low = next((one for one in starts if one <= lowest), None)
+    high = next((one for one in ends if one >= highest), None)
+    found = {"min_value": low, "max_value": high}
+    return {name: write(one) for name, one in found.items() if one is not None}
 
 
 def _behind(values: pa.ChunkedArray) -> tuple[Any, Any, Any, Any] | None:
@@ -211,7 +215,7 @@ def _floor(value: Decimal, unit: Decimal) -> Decimal:
 
 
 def _plain_number(value: Decimal) -> int | float:
-    return int(value) if value == value.to_integral_value() and abs(value) <= 2**64 else float(value)
+    return int(value) if value == value.to_integral_value() and abs(value) <= 2**53 else float(value)
 
 
 def _date_range(values: pa.ChunkedArray) -> dict[str, Any]:
@@ -224,7 +228,8 @@ def _date_range(values: pa.ChunkedArray) -> dict[str, Any]:
     if months is None:
         return {}
     unit = Decimal(months)
-    ends = _ends(_floor(Decimal(low), unit), _floor(Decimal(high), unit) + unit, unit, lowest, highest + 1, int)
+    start, end = _floor(Decimal(low), unit), _floor(Decimal(high), unit) + unit
+    ends = _ends((start, start - unit), (end, end + unit), lowest, highest + 1, int)
     return {name: _first_day(month).isoformat() for name, month in ends.items() if 12 <= month < 12 * 10_000}
 
 
