@@ -52,38 +52,50 @@ def test_replays_repaired_rules_once(held: Any) -> None:
     """The row joins the table through the same plan; a second replay would load it twice."""
     run = last(held)
     held.write("pipelines/expectations/people.yaml", SUITE.replace("London", "London, Oslo").replace("18", "16"))
-    done = held.veil("quarantine", "replay", run, "--json")
+    done = held.veil("quarantine", "replay", "--direct", run, "--json")
     assert done.json["counts"] == {"read": 1, "loaded": 1, "quarantined": 0, "filtered": 0}
     assert (done.json["parent_run"], done.json["mode"], len(held.rows())) == (run, "append", 3)
-    again = held.veil("quarantine", "replay", run, "--json")
+    again = held.veil("quarantine", "replay", "--direct", run, "--json")
     assert (again.status, again.json["errors"][0]["code"], len(held.rows())) == (3, "VEIL322", 3)
 
 
 def test_what_fails_again_is_held_back_by_the_replay(held: Any) -> None:
     """Nothing lost: the rows stand in the newer run's quarantine."""
-    done = held.veil("quarantine", "replay", last(held), "--json")
+    done = held.veil("quarantine", "replay", "--direct", last(held), "--json")
     assert (done.status, done.json["counts"]["quarantined"], len(held.rows())) == (0, 1, 2)
 
 
 def test_releases_one_check_and_never_treatment(held: Any) -> None:
     """The other check still holds the row back; with both repaired or waived it is loaded, treated."""
-    first = held.veil("quarantine", "release", last(held), "--waive", "expect_column_values_to_be_in_set",
+    first = held.veil("quarantine", "release", "--direct", last(held), "--waive", "expect_column_values_to_be_in_set",
                       "--reason", "a new office", "--json")  # fmt: skip
     assert first.json["counts"]["quarantined"] == 1
     held.write("pipelines/expectations/people.yaml", SUITE.replace("18", "16"))
-    second = held.veil("quarantine", "release", last(held), "--waive", "expect_column_values_to_be_in_set",
+    second = held.veil("quarantine", "release", "--direct", last(held), "--waive", "expect_column_values_to_be_in_set",
                        "--reason", "a new office", "--json")  # fmt: skip
     assert second.json["counts"]["loaded"] == 1
     assert any("Oslo" in row and "Bo" not in row for row in held.rows())
-    wrong = held.veil("quarantine", "release", last(held), "--waive", "expect_nothing", "--reason", "x", "--json")
+    wrong = held.veil(
+        "quarantine", "release", "--direct", last(held), "--waive", "expect_nothing", "--reason", "x", "--json"
+    )
     assert wrong.status in (2, 3)
+
+
+def test_a_dry_run_has_no_table_to_replay_into_and_replaces_none(held: Any) -> None:
+    """It published nothing: its rows join nothing, and it stands in the way of no replay."""
+    run = last(held)
+    assert held.veil("run", "people", "--direct", "--dry-run").status == 0
+    dry = held.veil("quarantine", "replay", "--direct", "last", "--json")
+    assert (dry.status, dry.json["errors"][0]["code"]) == (3, "VEIL322")
+    assert "published nothing" in dry.json["errors"][0]["problem"]
+    assert held.veil("quarantine", "replay", "--direct", run).status == 0
 
 
 def test_refuses_a_replay_into_a_table_that_a_later_run_has_replaced(held: Any) -> None:
     """Rows of an older source would stand beside those of a newer one."""
     run = last(held)
     assert held.veil("run", "people", "--direct").status == 0
-    done = held.veil("quarantine", "replay", run, "--json")
+    done = held.veil("quarantine", "replay", "--direct", run, "--json")
     assert (done.status, done.json["errors"][0]["code"]) == (3, "VEIL322")
 
 
@@ -107,7 +119,7 @@ def test_a_removed_file_is_found_by_every_command(held: Any) -> None:
     content = file.read_bytes()
     file.unlink()
     assert held.veil("quarantine", "show", run).status == 5
-    assert held.veil("quarantine", "replay", run).status == 5
+    assert held.veil("quarantine", "replay", "--direct", run).status == 5
     file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert held.veil("quarantine", "show", run).status == 5
 
@@ -133,7 +145,7 @@ def test_purges_by_name_and_leaves_what_is_not_expired(held: Any) -> None:
     """Retention is 30 days unless the pipeline says another number."""
     assert "nothing" in held.veil("quarantine", "purge", "--expired").out
     assert "1 rows removed" in held.veil("quarantine", "purge", "last").out
-    assert held.veil("quarantine", "replay", "last", "--json").json["errors"][0]["code"] == "VEIL322"
+    assert held.veil("quarantine", "replay", "--direct", "last", "--json").json["errors"][0]["code"] == "VEIL322"
     assert held.veil("quarantine", "purge").status == 2
 
 

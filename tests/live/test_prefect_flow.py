@@ -90,6 +90,33 @@ def test_a_run_shows_in_prefect_with_its_name_tags_steps_and_counts(client: Sync
     assert states_of_steps(client, *steps) == dict.fromkeys(steps, "Completed")
 
 
+def test_a_replay_is_a_flow_run_that_knows_neither_rows_nor_keys(client: SyncPrefectClient, make_project: Any) -> None:
+    """Its parameters are the run's own; what it replays and what opens that stay in the process."""
+    from veilflow.flows import run_with_prefect
+    from veilflow.run.held_rows import open_quarantine
+    from veilflow.run.replay import Replay
+    from veilflow.secret_stores.session import Session
+
+    project = make_project()
+    suite = "expectations:\n  - {type: expect_column_values_to_be_between, kwargs: {column: age, min_value: %d}, severity: warning}\n"
+    project.write("pipelines/expectations/people.yaml", suite % 18)
+    project.write(
+        "pipelines/people.yaml", (project.directory / "pipelines/people.yaml").read_text() + "expectations: people\n"
+    )
+    parent = run_with_prefect(request_for(project.directory))
+    assert parent.counts.quarantined == 1
+    project.write("pipelines/expectations/people.yaml", suite % 1)
+    with Session(project.directory) as session:
+        opened = open_quarantine(project.directory, "dev", parent.run_id, None, session)
+        replay = Replay(parent.run_id, opened.held, opened.identities)
+        result = run_with_prefect(request_for(project.directory), replay=replay)
+    assert (result.status, result.parent_run, result.orchestrator) == ("succeeded", parent.run_id, "prefect")
+    assert (result.counts.read, result.counts.loaded) == (1, 1)
+    run = newest_run(client)
+    assert run.name == f"people-{result.run_id}"
+    assert run.parameters.keys() == {"pipeline", "project", "environment", "key_version"}
+
+
 def test_a_run_has_its_name_while_it_runs(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who looks at Prefect's page finds the run that ``veil runs list`` shows, before it has ended."""
     from veilflow.flows import pipeline, run_with_prefect

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from veilflow.model import RunResult
     from veilflow.plan.approval import Approved
     from veilflow.prefect_server import EmbeddedServer
+    from veilflow.run.replay import Replay
     from veilflow.run.request import Request
     from veilflow.secret_stores.session import Session
 
@@ -386,10 +387,16 @@ def _stopping() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+class CarriesOut(Protocol):
+    """Runs a pipeline, or a replay of rows that it held back."""
+
+    def __call__(self, request: Request, replay: Replay | None = None, /) -> RunResult: ...
+
+
 @contextmanager
 def _orchestrator(
     project: Path, environment: str, pipelines: tuple[str, ...], direct: bool, output: Output
-) -> Iterator[Callable[[Request], RunResult]]:
+) -> Iterator[CarriesOut]:
     """Yield what carries a request out: through Prefect, or directly."""
     from veilflow.run import execute
     from veilflow.secret_stores.session import Session
@@ -397,7 +404,9 @@ def _orchestrator(
     with output.progress() as on_progress, Session(project) as session:
         if direct:
             with _prefect_for_secrets(project, environment, pipelines[0], output, keyring=True, others=pipelines):
-                yield lambda request: execute(request, on_progress=on_progress(request.pipeline), session=session)
+                yield lambda request, replay=None: execute(
+                    request, on_progress=on_progress(request.pipeline), session=session, replay=replay
+                )
             return
         with _embedded_prefect(project, output) as server:
             # Importing takes as long as the server takes to start: side by side.
@@ -406,7 +415,7 @@ def _orchestrator(
 
             import_engines()
             _wait(server, output)
-            yield lambda request: run_with_prefect(request, on_progress=on_progress(request.pipeline), session=session)
+            yield lambda request, replay=None: run_with_prefect(request, on_progress(request.pipeline), session, replay)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from veilflow.run.held_rows import ListedQuarantine, OpenedQuarantine
     from veilflow.run.replay import Waived
     from veilflow.secret_stores.session import Session
+
+_BEGAN = time.monotonic()
 
 quarantine = App(name="quarantine", help="List, show, export, replay, release or remove rows that were held back.")
 
@@ -140,15 +143,24 @@ def export(run_id: str, *, recipient: str, out: Path, identity: Identity = None,
 
 
 @quarantine.command
-def replay(run_id: str, *, identity: Identity = None, common: Common = HERE) -> int:
-    """Give a run's rows to the pipeline as it is now: checked, treated and added to its table, as a run of its own."""
-    return _replay(run_id, identity, common, None)
+def replay(run_id: str, *, direct: bool = False, identity: Identity = None, common: Common = HERE) -> int:
+    """Give a run's rows to the pipeline as it is now: checked, treated and added to its table, as a run of its own.
+
+    Parameters
+    ----------
+    run_id
+        A run's id, a unique beginning of it, or `last`.
+    direct
+        The same plan and code without Prefect.
+    """
+    return _replay(run_id, identity, common, None, direct=direct)
 
 
 @quarantine.command
 def release(
-    run_id: str, *, waive: str, reason: str, column: str | None = None, identity: Identity = None, common: Common = HERE
-) -> int:
+    run_id: str, *, waive: str, reason: str, column: str | None = None, direct: bool = False,
+    identity: Identity = None, common: Common = HERE,
+) -> int:  # fmt: skip
     """Replay a run's rows with one check waived; treatment never is.
 
     Parameters
@@ -159,29 +171,30 @@ def release(
         Why; recorded with your name.
     column
         The check's column, where several checks have this expectation.
+    direct
+        The same plan and code without Prefect.
     """
     from veilflow.run.replay import Waived
 
     if not reason.strip():
         raise VeilError("VEIL200", "--reason is empty", "say why the check may be waived for these rows")
-    return _replay(run_id, identity, common, Waived(waive, column, reason))
+    return _replay(run_id, identity, common, Waived(waive, column, reason), direct=direct)
 
 
-def _replay(run_id: str, identity: Path | None, common: Common, waived: Waived | None) -> int:
-    from veilflow.cli.commands import _stopping
-    from veilflow.run import Request, execute
+def _replay(run_id: str, identity: Path | None, common: Common, waived: Waived | None, *, direct: bool) -> int:
+    from veilflow.cli.commands import _orchestrator, _stopping
+    from veilflow.run import Request
     from veilflow.run.replay import Replay
 
-    output = Output(common.json, common.quiet)
-    with _stopping(), _opened(common, run_id, identity) as opened, output.progress() as on_progress:
+    output, project = Output(common.json, common.quiet), common.directory
+    with _stopping(), _opened(common, run_id, identity) as opened:
         parent, pipeline = opened.held.run_id, str(opened.document["pipeline"])
         details = {} if waived is None else {"waived": waived.expectation, "reason": waived.reason}
         _record(common, "quarantine release" if waived else "quarantine replay", opened, **details)
-        result = execute(
-            Request(common.directory, common.environment, pipeline), on_progress=on_progress(pipeline),
-            replay=Replay(parent, opened.held, opened.identities, waived),
-        )  # fmt: skip
-    output.runs_done(common.directory, [result])
+        request = Request(project, common.environment, pipeline, _BEGAN)
+        with _orchestrator(project, common.environment, (pipeline,), direct, output) as carry_out:
+            result = carry_out(request, Replay(parent, opened.held, opened.identities, waived))
+    output.runs_done(project, [result])
     return result.exit_status
 
 

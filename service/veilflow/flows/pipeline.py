@@ -27,6 +27,7 @@ from veilflow.errors import VeilError
 from veilflow.flows.steps import as_task
 from veilflow.model import RunResult
 from veilflow.run import Interrupted, OnProgress, Request, execute
+from veilflow.run.replay import Replay
 from veilflow.secret_stores.session import Session
 from veilflow.state import new_run_id
 
@@ -41,6 +42,7 @@ class _Caller:
     request: Request
     on_progress: OnProgress | None
     session: Session | None = None
+    replay: Replay | None = None
     result: RunResult | None = None
 
 
@@ -65,7 +67,7 @@ def run_pipeline(
     run_id = request.resumes or new_run_id()
     _name(request, run_id)
     try:
-        result = _carry_out(request, run_id, caller.on_progress if caller else None, caller.session if caller else None)
+        result = _carry_out(caller or _Caller(request, None), run_id)
     except VeilError as error:
         return _failed(error)
     if caller:
@@ -80,13 +82,18 @@ def run_pipeline(
 
 
 def run_with_prefect(
-    request: Request, on_progress: OnProgress | None = None, session: Session | None = None
+    request: Request,
+    on_progress: OnProgress | None = None,
+    session: Session | None = None,
+    replay: Replay | None = None,
 ) -> RunResult:
     """Run a pipeline as a flow and return its result however it ended; the flow's state in Prefect says the same.
 
+    ``replay`` stays in this process: neither its rows nor its private keys are parameters of the flow.
+
     VEIL403 if Prefect's server fails before the run began; ``Interrupted`` if a signal ended it without a result.
     """
-    caller = _Caller(request, on_progress, session)
+    caller = _Caller(request, on_progress, session, replay)
     token = _CALLER.set(caller)
     try:
         with _quick():
@@ -110,11 +117,12 @@ def run_with_prefect(
     return caller.result
 
 
-def _carry_out(request: Request, run_id: str, on_progress: OnProgress | None, session: Session | None) -> RunResult:
+def _carry_out(caller: _Caller, run_id: str) -> RunResult:
     try:
         return execute(
-            request, run_id=run_id, call=as_task, orchestrator="prefect", on_progress=on_progress, session=session
-        )
+            caller.request, run_id=run_id, call=as_task, orchestrator="prefect", on_progress=caller.on_progress,
+            session=caller.session, replay=caller.replay,
+        )  # fmt: skip
     except VeilError:
         raise
     except Exception as error:  # noqa: BLE001  # Prefect stores and pickles what leaves a flow: never a foreign text

@@ -15,6 +15,7 @@ from veilflow.keys import KeyRing, age_identity
 from veilflow.quarantine import Held, Manifest
 from veilflow.run.keyring import open_ring
 from veilflow.run.prepare import manifest_keys
+from veilflow.run.replay import published
 from veilflow.secret_stores.session import Session
 from veilflow.state import State
 
@@ -100,7 +101,7 @@ def _expires(document: Mapping[str, Any], project: Path, environment: str) -> st
 def _status(state: State, document: Mapping[str, Any], rows: int) -> str:
     replays = [
         run["run_id"] for run in state.runs(limit=1_000_000)
-        if run["parent_run"] == document["run_id"] and run["status"] in _FINAL
+        if run["parent_run"] == document["run_id"] and published(run)
     ]  # fmt: skip
     if not rows:
         return "empty"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -96,10 +97,15 @@ def _waived(checks: Sequence[CheckPlan], waived: Waived | None) -> CheckPlan | N
     )  # fmt: skip
 
 
+def published(document: Mapping[str, Any]) -> bool:
+    """Whether a run changed its table."""
+    return document["status"] in _PUBLISHED and not document.get("dry_run")
+
+
 def refuse_replay(state: State, parent_run: str) -> None:
     """VEIL322 if the rows are in the table already: a second replay would load them twice."""
     for document in state.runs(limit=1_000_000):
-        if document["parent_run"] == parent_run and document["status"] in _PUBLISHED:
+        if document["parent_run"] == parent_run and published(document):
             raise VeilError(
                 "VEIL322", f"the rows of run {parent_run} were replayed by run {document['run_id']}",
                 f"what failed again is held by that run: veil quarantine replay {document['run_id']}",
@@ -111,7 +117,7 @@ def refuse_later_runs(held: Held, mode: str, state: State, parent_run: str) -> N
     document, _plan = state.run(parent_run)
     if not held.kept:
         raise VeilError("VEIL322", f"run {parent_run} holds back no row any more", "`veil quarantine list` shows what is there")  # fmt: skip
-    if document["status"] not in _PUBLISHED:
+    if not published(document):
         raise VeilError(
             "VEIL322", f"run {parent_run} published nothing, so there is no table that its rows could join",
             f"repair what refused it and run the pipeline again: veil run {document['pipeline']}",
@@ -121,7 +127,7 @@ def refuse_later_runs(held: Held, mode: str, state: State, parent_run: str) -> N
         run["run_id"]
         for run in state.runs(limit=1_000_000)
         if run["pipeline"] == document["pipeline"] and run["run_id"] > parent_run and run["parent_run"] is None
-        and run["status"] in _PUBLISHED
+        and published(run)
     ]  # fmt: skip
     if mode in ("replace", "merge") and newer:
         raise VeilError(
