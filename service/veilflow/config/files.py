@@ -118,7 +118,7 @@ def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
     on_overlap = root.choice("on_overlap", ("refuse", "wait"), "refuse")
     as_of = _date(root, "as_of")
     incremental = incremental_config(root.sub("incremental"))
-    recipient, days = _quarantine(root.sub("quarantine"))
+    recipient, wrapped_by, days = _quarantine(root.sub("quarantine"))
     root.end()
     if policy and (not _NAME.fullmatch(policy) or Path(policy).suffix in (".yaml", ".yml")):
         root.wrong(root.node("policy") or Node(None, root.place), "must be a policy's name", "policy",
@@ -132,7 +132,8 @@ def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
         name=name, source=source, policy=policy, target=target, place=Place(shown), filters=filters,
         expectations=expectations, max_quarantined=max_quarantined, timeout_seconds=timeout_seconds,
         chunk_rows=chunk_rows, allow_empty=allow_empty, on_overlap=on_overlap, as_of=as_of, labels=labels,
-        quarantine_recipient=recipient, quarantine_days=days, incremental=incremental,
+        quarantine_recipient=recipient, quarantine_wrapped_by=wrapped_by, quarantine_days=days,
+        incremental=incremental,
     )  # fmt: skip
 
 
@@ -317,10 +318,11 @@ def _merge_key(found: Mapping, mode: str) -> tuple[tuple[str, ...], bool]:
     return key, delete
 
 
-def _quarantine(found: Mapping | None) -> tuple[str | None, int]:
-    """Who can open the rows that are held back, and for how many days they are kept."""
+def _quarantine(found: Mapping | None) -> tuple[str | None, tuple[str, str] | None, int]:
+    """Who can open the rows that are held back, or which key of a store wraps the key that can; for how many days they
+    are kept."""
     if found is None:
-        return None, QUARANTINE_DAYS
+        return None, None, QUARANTINE_DAYS
     recipient = found.text("recipient")
     if recipient is not None and not re.fullmatch("age1[02-9ac-hj-np-z]{58}", recipient):
         found.wrong(found.node("recipient") or Node(None, found.place), "must be an age public key", "recipient",
@@ -330,8 +332,23 @@ def _quarantine(found: Mapping | None) -> tuple[str | None, int]:
         found.wrong(
             found.node("retention_days") or Node(None, found.place), "must be from 1 to 36500", "retention_days"
         )
+    wrapped_by = _wrapped_by(found.sub("wrapped_by"))
+    if recipient is not None and wrapped_by is not None:
+        found.wrong(found.node("wrapped_by") or Node(None, found.place), "stands beside a recipient", "wrapped_by",
+                    "name one of the two: whose private key opens the rows, or which key of a store does")  # fmt: skip
     found.end()
-    return recipient, days
+    return recipient, wrapped_by, days
+
+
+def _wrapped_by(found: Mapping | None) -> tuple[str, str] | None:
+    if found is None:
+        return None
+    store, path = found.text("store"), found.text("path")
+    if not store or not path:
+        found.wrong(Node(None, found.place), "needs a store and a path", "wrapped_by",
+                    "for example {store: vault, path: transit/keys/veilflow-quarantine}")  # fmt: skip
+    found.end()
+    return (store or "", path or "")
 
 
 def _limits(found: Mapping | None) -> tuple[Limit | None, float | None]:

@@ -69,6 +69,8 @@ class PipelineConfig:
     labels: Mapping[str, ColumnLabels] = field(default_factory=dict)
     #: An age public key that rows held back are encrypted to; None: to one derived from the key ring.
     quarantine_recipient: str | None = None
+    #: The store and the path of the key that wraps each run's own key in the recipient's place.
+    quarantine_wrapped_by: tuple[str, str] | None = None
     quarantine_days: int = QUARANTINE_DAYS
     incremental: IncrementalConfig | None = None
 

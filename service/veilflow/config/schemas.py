@@ -123,7 +123,9 @@ def _target() -> Schema:
 def _quarantine() -> Schema:
     recipient = {"type": "string", "pattern": "^age1[02-9ac-hj-np-z]{58}$"}
     days = {"type": "integer", "minimum": 1, "maximum": 36_500}
-    return _mapping({"recipient": recipient, "retention_days": days})
+    wrapped_by = _mapping({"store": _TEXT, "path": _TEXT}, "store", "path")
+    one = {"not": {"required": ["recipient", "wrapped_by"]}}
+    return _mapping({"recipient": recipient, "wrapped_by": wrapped_by, "retention_days": days}, **one)
 
 
 def _incremental() -> Schema:

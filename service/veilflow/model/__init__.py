@@ -24,6 +24,8 @@ from veilflow.model.credentials import (
     SecretRef,
     SecretStore,
     Surrogates,
+    Wrapped,
+    Wraps,
 )
 from veilflow.model.increments import (
     Advance,
@@ -159,6 +161,8 @@ __all__ = [
     "UnevenColumn",
     "Window",
     "Windowed",
+    "Wrapped",
+    "Wraps",
     "Writer",
     "type_name",
     "row_number",

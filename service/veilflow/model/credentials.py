@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from veilflow.redaction import remember
 
@@ -121,6 +121,26 @@ class SecretStore(Protocol):
     def replace(self, ref: SecretRef, old: Reading, value: Secret, /) -> None:
         """Put ``value`` in the place of ``old``, whole or not at all; VEIL405 (a PassingFault) and no change if what
         is stored is no longer ``old``, VEIL224 if it cannot be written from here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """A key that a store's own key encrypted: the store's name, its key's path, and the ciphertext."""
+
+    store: str
+    path: str
+    key: str
+
+
+@runtime_checkable
+class Wraps(Protocol):
+    """A store with keys that never leave it, which encrypt those of others."""
+
+    def wrap(self, ref: SecretRef, value: Secret, /) -> str:
+        """``value`` encrypted by the key at ``ref``. VEIL404 or VEIL406 where that cannot or may not be asked."""
+
+    def unwrap(self, ref: SecretRef, wrapped: str, /) -> Secret:
+        """The inverse. VEIL222 for what the key did not encrypt."""
 
 
 #: Seals fresh surrogates, each bound to its name: names and surrogates in, as many sealed ones out.

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from veilflow.errors import VeilError
-from veilflow.model import Chunk, QuarantinedRow
+from veilflow.model import Chunk, QuarantinedRow, Wrapped
 from veilflow.quarantine.files import FORMAT, encrypt_table, read_bytes, write_private
 from veilflow.quarantine.held import FILE, POSITION, RAW, REASONS, Held, Match, parse_recipient
 from veilflow.quarantine.manifest import Entry, Manifest
@@ -27,11 +27,14 @@ __all__ = [
 
 
 class Quarantine:
-    """The files of one run under ``directory/<run id>``; ``keys`` bind the manifest (see ``Manifest``)."""
+    """The files of one run under ``directory/<run id>``; ``keys`` bind the manifest (see ``Manifest``);
+    ``wrapped`` is the recipient's private key as the manifest keeps it, for one that this run made."""
 
-    def __init__(self, directory: Path, run_id: str, recipient: str, keys: Sequence[bytes]) -> None:
+    def __init__(
+        self, directory: Path, run_id: str, recipient: str, keys: Sequence[bytes], wrapped: Wrapped | None = None
+    ) -> None:
         self._directory, self._run_id = directory / run_id, run_id
-        self._recipient = parse_recipient(recipient)
+        self._recipient, self._wrapped = parse_recipient(recipient), wrapped
         self._manifest, self._lock = Manifest(self._directory, keys), threading.Lock()
 
     def write(self, chunk: Chunk, rows: Sequence[QuarantinedRow]) -> None:
@@ -42,7 +45,9 @@ class Quarantine:
         with self._lock:
             write_private(self._directory / name, encrypted)
             try:
-                self._manifest.append(Entry(name, chunk.number, len(rows), digest, self._recipient))
+                self._manifest.append(
+                    Entry(name, chunk.number, len(rows), digest, self._recipient, wrapped=self._wrapped)
+                )
             except OSError:
                 raise VeilError(
                     "VEIL101", "the quarantine cannot be written",

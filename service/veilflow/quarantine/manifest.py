@@ -13,8 +13,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from veilflow.errors import VeilError
+from veilflow.model import Wrapped
 
 FORMAT = "veilflow/quarantine_manifest/1"
 NAME = "manifest.jsonl"
@@ -31,6 +33,18 @@ class Entry:
     recipient: str
     erased: int = 0
     purged: bool = False
+    #: The private key of ``recipient`` as a store's key encrypted it, where the run made it and kept nothing else.
+    wrapped: Wrapped | None = None
+
+    def document(self) -> dict[str, Any]:
+        """As a line holds it: what does not apply is left out, so that it can be told from older lines by nothing."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @staticmethod
+    def parse(document: dict[str, Any]) -> Entry:
+        """The inverse of ``document``."""
+        wrapped = document.get("wrapped")
+        return Entry(**{**document, "wrapped": None if wrapped is None else Wrapped(**wrapped)})
 
 
 class Manifest:
@@ -55,7 +69,7 @@ class Manifest:
         lines, key = self._lines(), self._key()
         previous = lines[-1][1] if lines else self._run
         mac = _mac(key or self._keys[0], previous, entry)
-        line = json.dumps({"format": FORMAT, "entry": asdict(entry), "mac": mac}) + "\n"
+        line = json.dumps({"format": FORMAT, "entry": entry.document(), "mac": mac}) + "\n"
         with self.path.open("r+b" if self.path.exists() else "w+b") as file:
             whole = file.read().rfind(b"\n") + 1
             file.truncate(whole)  # what a crash left of a line
@@ -94,7 +108,7 @@ class Manifest:
                 document = json.loads(line)
                 if document["format"] != FORMAT:
                     raise ValueError
-                found.append((Entry(**document["entry"]), str(document["mac"])))
+                found.append((Entry.parse(document["entry"]), str(document["mac"])))
             except (ValueError, KeyError, TypeError):
                 raise self._broken() from None
         return found
@@ -107,5 +121,5 @@ class Manifest:
 
 
 def _mac(key: bytes, previous: str, entry: Entry) -> str:
-    text = json.dumps(asdict(entry), sort_keys=True)
+    text = json.dumps(entry.document(), sort_keys=True)
     return hmac.new(key, f"{FORMAT}\0{previous}\0{text}".encode(), hashlib.sha256).hexdigest()

@@ -319,7 +319,7 @@ class _Run:
         if not self.request.dry_run:
             opened.target.clean()
         quarantine = Quarantine(
-            self.state.directory / "quarantine", self.run_id, opened.recipient, opened.manifest_keys
+            self.state.directory / "quarantine", self.run_id, opened.recipient, opened.manifest_keys, opened.wrapped
         )
         source: Source = self._prepared.source
         work: Work = opened.work

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from veilflow.config import QUARANTINE_DAYS, load_names, load_pipeline
 from veilflow.errors import VeilError
 from veilflow.keys import KeyRing, age_identity
+from veilflow.model import Wrapped
 from veilflow.quarantine import Held, Manifest
 from veilflow.run.keyring import open_ring
 from veilflow.run.prepare import manifest_keys
 from veilflow.run.replay import published
+from veilflow.run.wrapping import unwrapped_identity
 from veilflow.secret_stores.session import Session
 from veilflow.state import State
 
@@ -27,8 +30,15 @@ class OpenedQuarantine:
     """One run's rows with the keys that open them."""
 
     held: Held
-    identities: tuple[str, ...]
     document: Mapping[str, Any]
+    _own: tuple[str, ...] = field(repr=False)
+    _unwrap: Callable[[Wrapped], str] = field(repr=False)
+
+    @cached_property
+    def identities(self) -> tuple[str, ...]:
+        """The private keys that are at hand; those that a store wrapped are asked of it now. VEIL406 if it refuses."""
+        wrapped = dict.fromkeys(entry.wrapped for entry in self.held.kept if entry.wrapped is not None)
+        return (*map(self._unwrap, wrapped), *self._own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +65,15 @@ def open_quarantine(
     """
     state = State(project)
     document, _plan = state.run(run_id)
-    ring = _ring(project, environment, session)
+    names = load_names(project, environment)
+    ring = open_ring(session, names, names.keyring)
     pipeline, directory = document["pipeline"], state.directory / "quarantine" / document["run_id"]
     held = Held(
         directory, manifest_keys(ring, pipeline), rows_recorded=document["counts"]["quarantined"],
         ended=document["status"] in _FINAL,
     )  # fmt: skip
-    return OpenedQuarantine(held, _identities(ring, pipeline, identity), document)
+    own = _identities(ring, pipeline, identity)
+    return OpenedQuarantine(held, document, own, lambda wrapped: unwrapped_identity(session, names, wrapped))
 
 
 def list_quarantine(project: Path, environment: str) -> tuple[ListedQuarantine, ...]:
@@ -106,11 +118,6 @@ def _status(state: State, document: Mapping[str, Any], rows: int) -> str:
     if not rows:
         return "empty"
     return f"replayed by {replays[0]}" if replays else "held"
-
-
-def _ring(project: Path, environment: str, session: Session) -> KeyRing:
-    names = load_names(project, environment)
-    return open_ring(session, names, names.keyring)
 
 
 def _identities(ring: KeyRing, pipeline: str, identity: Path | None) -> tuple[str, ...]:

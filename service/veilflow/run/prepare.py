@@ -37,6 +37,7 @@ from veilflow.model import (
     Standing,
     Surrogates,
     Target,
+    Wrapped,
 )
 from veilflow.plan import Decision, decide
 from veilflow.redaction import remember_bytes
@@ -44,6 +45,7 @@ from veilflow.run.chunk import Work
 from veilflow.run.keyring import open_ring
 from veilflow.run.secrets import check_kinds, connection_url, known_connection, short_lived
 from veilflow.run.surrogates import SurrogateFiles, SurrogateMemory
+from veilflow.run.wrapping import wrapped_recipient
 from veilflow.secret_stores.session import Session
 from veilflow.sources import open_source
 from veilflow.state import source_fingerprint, today
@@ -92,6 +94,8 @@ class Opened:
     target: Target
     work: Work
     recipient: str
+    #: The recipient's private key as a store's key encrypted it, where the pipeline wants that.
+    wrapped: Wrapped | None
     manifest_keys: tuple[bytes, ...]
     fingerprint_key: bytes = field(repr=False)
     active_key: int
@@ -213,7 +217,7 @@ def open_parts(prepared: Prepared, run_id: str, session: Session, key_version: i
     ring = open_ring(session, prepared.names, plan.keyring)
     if key_version is not None:
         ring = ring.pinned(key_version)
-    own = age_identity(ring.derive("quarantine", plan.pipeline).value)[1]
+    recipient, wrapped = _recipient(prepared, ring, session)
     work = work_for(plan, ring, prepared.pipeline.source.shown, run_id, SurrogateFiles(prepared.project))
     for by_use in work.keys.values():
         for key in by_use.values():
@@ -221,7 +225,8 @@ def open_parts(prepared: Prepared, run_id: str, session: Session, key_version: i
     return Opened(
         target=prepared.target,
         work=work,
-        recipient=prepared.pipeline.quarantine_recipient or own,
+        recipient=recipient,
+        wrapped=wrapped,
         manifest_keys=manifest_keys(ring, plan.pipeline),
         fingerprint_key=ring.derive("fingerprint", plan.pipeline).value,
         active_key=ring.active,
@@ -230,6 +235,16 @@ def open_parts(prepared: Prepared, run_id: str, session: Session, key_version: i
             column.name: ring.active for column in plan.columns if column.key_domain and column.outcome == "load"
         },
     )
+
+
+def _recipient(prepared: Prepared, ring: KeyRing, session: Session) -> tuple[str, Wrapped | None]:
+    """Who can open the rows that this run holds back: whom the pipeline names, a key of this run that a store wraps, or
+    the key ring."""
+    pipeline = prepared.pipeline
+    if pipeline.quarantine_wrapped_by is not None:
+        return wrapped_recipient(session, prepared.names, *pipeline.quarantine_wrapped_by)
+    own = age_identity(ring.derive("quarantine", pipeline.name).value)[1]
+    return pipeline.quarantine_recipient or own, None
 
 
 def planned_key_versions(prepared: Prepared, session: Session) -> dict[str, int]:

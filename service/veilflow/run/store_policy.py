@@ -11,6 +11,7 @@ from veilflow.errors import VeilError
 from veilflow.model import SecretRef
 from veilflow.plan import secrets_needed
 from veilflow.run.secrets import store_of
+from veilflow.run.wrapping import wrapping_store
 from veilflow.secret_stores.session import Session
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ class Policed(Protocol):
 
     def rights(self, ref: SecretRef, /) -> tuple[Right, ...]:
         """What must be allowed so that the secret can be read; asks nothing."""
+
+    def wrapping_rights(self, ref: SecretRef, /) -> tuple[Right, ...]:
+        """What must be allowed so that the key at ``ref`` wraps others; asks nothing."""
 
     def own_rights(self, *, leases: bool) -> tuple[Right, ...]:
         """What must be allowed so that the login is kept, given back and, with ``leases``, keeps its leases alive."""
@@ -38,11 +42,16 @@ class StorePolicy:
     store: str
     secrets: tuple[str, ...]
     rights: tuple[Right, ...]
+    #: The path of the key that wraps the quarantine's keys, if it lies in this store.
+    wraps_by: str | None = None
 
     @property
     def hcl(self) -> str:
         """A policy as Vault and OpenBao read it."""
-        lines = [f"# store {self.store}: reads {', '.join(self.secrets)}, and nothing else"]
+        does = [f"reads {', '.join(self.secrets)}"] if self.secrets else []
+        if self.wraps_by:
+            does.append(f"wraps by {self.wraps_by} what it cannot open")
+        lines = [f"# store {self.store}: {', '.join(does)}, and nothing else"]
         return "\n".join([*lines, *(right.hcl for right in self.rights)]) + "\n"
 
 
@@ -62,15 +71,26 @@ def policies_for(session: Session, names: NamesConfig, pipeline: PipelineConfig)
     for name in secrets_needed(pipeline, names):
         if isinstance(store_of(session, names, name), Policed):
             by_store.setdefault(names.secrets[name].store, []).append(name)
-    return tuple(_policy(session, names, store, tuple(wanted)) for store, wanted in by_store.items())
+    wraps_in, path = pipeline.quarantine_wrapped_by or (None, None)
+    if wraps_in is not None:
+        wrapping_store(session, names, wraps_in)
+        by_store.setdefault(wraps_in, [])
+    return tuple(
+        _policy(session, names, store, tuple(wanted), path if store == wraps_in else None)
+        for store, wanted in by_store.items()
+    )
 
 
-def _policy(session: Session, names: NamesConfig, store_name: str, wanted: tuple[str, ...]) -> StorePolicy:
+def _policy(
+    session: Session, names: NamesConfig, store_name: str, wanted: tuple[str, ...], wraps_by: str | None
+) -> StorePolicy:
     store = _store(session, names, store_name)
     refs = [names.secrets[name].ref for name in wanted]
     own = store.own_rights(leases=any(ref.engine == "database" for ref in refs))
     rights = [right for ref in refs for right in store.rights(ref)]
-    return StorePolicy(store_name, wanted, tuple(dict.fromkeys([*rights, *own])))
+    if wraps_by is not None:
+        rights += store.wrapping_rights(SecretRef(wraps_by, engine="transit"))
+    return StorePolicy(store_name, wanted, tuple(dict.fromkeys([*rights, *own])), wraps_by)
 
 
 def differences(session: Session, names: NamesConfig, policy: StorePolicy) -> tuple[Difference, ...]:

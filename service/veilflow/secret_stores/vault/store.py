@@ -157,6 +157,21 @@ class VaultStore:
             return (Right(f"{mount}/decrypt/{rest.rpartition('/')[2]}", ("update",)),)
         return (Right(f"{mount}/{rest}", ("read",)),)
 
+    @frameless
+    def wrap(self, ref: SecretRef, value: Secret, /) -> str:
+        """``value`` encrypted by a Transit key: needs the right to encrypt, and not to decrypt."""
+        return self._encrypt(ref, value)
+
+    @frameless
+    def unwrap(self, ref: SecretRef, wrapped: str, /) -> Secret:
+        mount, rest = self._split(ref)
+        return as_text(self.transit(mount).decrypt(rest.rpartition("/")[2], [wrapped])[0], ref)
+
+    def wrapping_rights(self, ref: SecretRef, /) -> tuple[Right, ...]:
+        """What a policy must allow so that the key wraps; asks nothing."""
+        mount, rest = self._split(ref)
+        return (Right(f"{mount}/encrypt/{rest.rpartition('/')[2]}", ("update",)),)
+
     def own_rights(self, *, leases: bool) -> tuple[Right, ...]:
         """What the login itself needs: to be kept alive, asked about and given back; none is on a secret."""
         own = {"renew-self": "update", "lookup-self": "read", "revoke-self": "update"}
