@@ -50,7 +50,7 @@ class Place:
         scene.random = random.Random(f"{self.seed} {self.name} {self.number}")
         name, fault = scene.random.choice(able(scene.database, self.kinds))
         finding = Finding(name, self.name, scene.random.choice(scene.database.modes), f"{self.seed} {self.number}")
-        finding.source = scene.source = scene.random.choice(SOURCES)
+        finding.source = scene.source = scene.random.choice(list(SOURCES))
         write_pipeline(scene.project, scene.database.target(), finding.mode, scene.source)
         carry_out(finding, fault, scene, self.old, self.new, None)
         return finding
@@ -191,7 +191,7 @@ def _sent(scene: Scene) -> int:
 
 
 def _load(scene: Scene, name: str) -> Rows:
-    write_pipeline(scene.project, scene.database.target(), "replace", f"data/{name}.csv", name)
+    write_pipeline(scene.project, scene.database.target(), "replace")
     shutil.rmtree(scene.project / ".veil", ignore_errors=True)
     process = start(["run", name, "--direct", "--quiet"], scene.project, None)
     process.join()

@@ -32,7 +32,7 @@ class Scene:
     seconds: float = 1.0
     sent: int = 0
     mode: str = "replace"
-    source: str = SOURCES[0]
+    source: str = "one file"
 
     @property
     def sql(self) -> SqlDatabase:
@@ -191,7 +191,7 @@ def poison(scene: Scene) -> Iterator[Strike]:
 
 @contextmanager
 def _another_source(scene: Scene) -> Iterator[Path]:
-    path = scene.random.choice(sorted(scene.project.glob(scene.source)))
+    path = scene.random.choice(sorted(scene.project.glob(SOURCES[scene.source][0])))
     content, facts = path.read_bytes(), path.stat()
     try:
         yield path

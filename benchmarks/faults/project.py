@@ -9,9 +9,8 @@ ROWS = 6_000
 OLD_ROWS = 700
 CHUNK_ROWS = 300
 _FILES = 3
-#: The new people as one file, and as several.
-SOURCES = ("data/new.csv", "data/new/*.csv")
-
+#: By name, the files of the new people and what a pipeline says beside them.
+SOURCES = {"one file": ("data/new.csv", ""), "many files": ("data/new/*.csv", "")}
 _PIPELINE = """\
 version: 1
 source: {{kind: csv, path: "{path}"}}
@@ -74,8 +73,10 @@ def write_names(directory: Path, warehouse: str | None = None) -> None:
     (directory / "secrets/names.yaml").write_text(json.dumps(names))
 
 
-def write_pipeline(directory: Path, target: str, mode: str, source: str = SOURCES[0], name: str = "new") -> None:
-    """``pipelines/<name>.yaml`` that loads ``source``."""
-    how, more = MODES[mode]
-    text = _PIPELINE.format(path=source, target=target, mode=how, chunk_rows=CHUNK_ROWS)
-    (directory / f"pipelines/{name}.yaml").write_text(text + more)
+def write_pipeline(directory: Path, target: str, mode: str, source: str = "one file") -> None:
+    """``pipelines/new.yaml`` that loads the new people in that way; and ``old``, which replaces them by the old ones."""
+    (path, more), (how, column) = SOURCES[source], MODES[mode]
+    text = _PIPELINE.format(path=path, target=target, mode=how, chunk_rows=CHUNK_ROWS)
+    (directory / "pipelines/new.yaml").write_text(text + more + column)
+    text = _PIPELINE.format(path="data/old.csv", target=target, mode="replace", chunk_rows=CHUNK_ROWS)
+    (directory / "pipelines/old.yaml").write_text(text)

@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.faults.child import start
 from benchmarks.faults.databases import Away, Database, Look, Rows, Summary, summary
 from benchmarks.faults.kinds import Fault, Scene, kill
-from benchmarks.faults.project import ROWS, SOURCES
+from benchmarks.faults.project import ROWS
 from veilflow.errors import VeilError
 from veilflow.state import State
 
@@ -33,7 +33,7 @@ class Finding:
     database: str
     mode: str
     seed: str
-    source: str = SOURCES[0]
+    source: str = "one file"
     strikes: int = 0
     hit: int = 0
     survived: int = 0
@@ -110,7 +110,8 @@ class _Trial:
             if not command:
                 if attempt and not strike:
                     finding.recovery_seconds = time.monotonic() - began
-                self._clean_up()
+                if self._scene.database.staging():
+                    self._clean_up()
                 if finding.mode == "incremental merge":
                     self._finds_nothing_new()
                 return
@@ -225,7 +226,7 @@ def watching(database: Database, states: tuple[Summary, ...], finding: Finding) 
             if (seen := look()) not in (None, *states):
                 finding.mixtures += 1
                 finding.seen = seen
-            over.wait(0.01)
+            over.wait(0.02)
 
     def watch() -> None:
         while database.shared and not over.is_set():
