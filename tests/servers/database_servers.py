@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -169,7 +169,7 @@ def _own_temporary_directory(directory: Path) -> dict[str, str]:
 
 @contextmanager
 def running_mariadb(
-    lay_disk: Callable[[Path], object] = lambda _data: None, options: Sequence[str] = ()
+    lay_disk: Callable[[Path], AbstractContextManager[object]] = nullcontext, options: Sequence[str] = ()
 ) -> Iterator[MariadbServer]:
     """MariaDB as a non-root user, with a database ``warehouse``. NoServer if it is not installed and cannot be.
 
@@ -181,9 +181,8 @@ def running_mariadb(
     if programs is None:
         raise NoServer("MariaDB is not installed (apt-get install mariadb-server)")
     user = _as("mysql")
-    with _directory_of("mysql", "maria") as directory:
+    with _directory_of("mysql", "maria") as directory, lay_disk(directory / "data"):
         data, port = directory / "data", _free_port()
-        lay_disk(data)
         make = [str(programs["mariadb-install-db"]), "--no-defaults", f"--datadir={data}", "--skip-test-db"]
         subprocess.run(
             [*user, *make, "--auth-root-authentication-method=normal"], check=True, capture_output=True, cwd=directory,

@@ -5,11 +5,12 @@ One file a kind. To add one: a class that fulfils one of the Protocols, and its 
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -104,18 +105,20 @@ def summary(rows: Rows) -> Summary:
     )  # fmt: skip
 
 
-def lay_small_disk(stack: ExitStack, place: Path, owner: str | None = None) -> Path | None:
-    """A tmpfs at ``place``; None where this user may not mount."""
+@contextmanager
+def small_disk(place: Path, owner: str | None = None) -> Iterator[Path | None]:
+    """A tmpfs at ``place``, which is made and belongs to ``owner``; None where this user may not mount."""
     place.mkdir(exist_ok=True)
-    with suppress(OSError, subprocess.CalledProcessError):
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(place)]
-        subprocess.run(mount, check=True, capture_output=True)
-        stack.callback(subprocess.run, ["umount", "-l", str(place)], check=False)
-        if owner:
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(place)]
+    mounted = shutil.which("mount") is not None and not subprocess.run(mount, check=False, capture_output=True).returncode  # fmt: skip
+    try:
+        if owner and os.geteuid() == 0:
             shutil.chown(place, owner)
             place.chmod(0o700)
-        return place
-    return None
+        yield place if mounted else None
+    finally:
+        if mounted:
+            subprocess.run(["umount", "-l", str(place)], check=False)
 
 
 @contextmanager

@@ -6,11 +6,11 @@ import csv
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.faults.databases import NO_TABLE, Look, Rows, Summary, lay_small_disk, summary
+from benchmarks.faults.databases import NO_TABLE, Look, Rows, Summary, small_disk, summary
 from benchmarks.faults.project import write_project
 
 
@@ -74,5 +74,5 @@ class Csv:
 def opened(project: Path) -> Iterator[Csv]:
     """In a project of its own."""
     write_project(project)
-    with ExitStack() as stack:
-        yield Csv(project, lay_small_disk(stack, project / "out"))
+    with small_disk(project / "out") as disk:
+        yield Csv(project, disk)

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 
 from benchmarks.faults.child import CONTEXT, launch
-from benchmarks.faults.databases import COLUMNS, NO_TABLE, POISON, SUMMARY, Look, Rows, Summary, lay_small_disk
+from benchmarks.faults.databases import COLUMNS, NO_TABLE, POISON, SUMMARY, Look, Rows, Summary, small_disk
 from benchmarks.faults.project import MODES, write_project
 
 _PATIENCE_SECONDS = 20.0
@@ -124,5 +124,5 @@ def _hold(path: str, other: Connection) -> None:
 def opened(project: Path) -> Iterator[Duckdb]:
     """In a project of its own."""
     write_project(project)
-    with ExitStack() as stack:
-        yield Duckdb(project, lay_small_disk(stack, project / "out"))
+    with small_disk(project / "out") as disk:
+        yield Duckdb(project, disk)

@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from benchmarks.faults.databases import (
     Look,
     Rows,
     Summary,
-    lay_small_disk,
+    small_disk,
 )
 from benchmarks.faults.project import MODES, write_names, write_project
 from benchmarks.faults.proxy import Proxy
@@ -202,12 +202,8 @@ def opened(project: Path) -> Iterator[Mariadb]:
     """With a server of its own."""
     from database_servers import PASSWORD, running_mariadb
 
-    with ExitStack() as stack:
-        disks: list[Path | None] = []
-        server = stack.enter_context(
-            running_mariadb(lambda data: disks.append(lay_small_disk(stack, data, "mysql")), _OPTIONS)
-        )
+    with running_mariadb(lambda data: small_disk(data, "mysql"), _OPTIONS) as server:
         write_project(project, PASSWORD)
         proxy = Proxy(server.port)
         write_names(project, server.url.replace(str(server.port), str(proxy.port)))
-        yield Mariadb(project, server, proxy, disks[0])
+        yield Mariadb(project, server, proxy, server.data if server.data.is_mount() else None)

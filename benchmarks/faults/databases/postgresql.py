@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from benchmarks.faults.databases import (
     Look,
     Rows,
     Summary,
-    lay_small_disk,
+    small_disk,
 )
 from benchmarks.faults.project import MODES, write_names, write_project
 from benchmarks.faults.proxy import Proxy
@@ -162,10 +162,8 @@ def _look(connection: psycopg.Connection[Any]) -> Summary | None:
 @contextmanager
 def opened(project: Path) -> Iterator[PostgresqlDatabase]:
     """With a server of its own."""
-    with ExitStack() as stack:
-        server = stack.enter_context(running())
+    with running() as server, small_disk(server.directory / "small", "postgres") as disk:
         write_project(project, server.password)
-        disk = lay_small_disk(stack, server.directory / "small", "postgres")
         database = PostgresqlDatabase(project, server, Proxy(server.port), disk)
         database.write_names()
         if disk:

@@ -6,11 +6,11 @@ import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.faults.databases import COLUMNS, NO_TABLE, POISON, SUMMARY, Look, Rows, Summary, lay_small_disk
+from benchmarks.faults.databases import COLUMNS, NO_TABLE, POISON, SUMMARY, Look, Rows, Summary, small_disk
 from benchmarks.faults.project import MODES, write_project
 
 
@@ -97,5 +97,5 @@ class Sqlite:
 def opened(project: Path) -> Iterator[Sqlite]:
     """In a project of its own."""
     write_project(project)
-    with ExitStack() as stack:
-        yield Sqlite(project, lay_small_disk(stack, project / "out"))
+    with small_disk(project / "out") as disk:
+        yield Sqlite(project, disk)
