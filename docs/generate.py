@@ -7,7 +7,14 @@ import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
 
-from veilflow.checks import COMPILED_EXPECTATIONS, ROW_EXPECTATIONS, TABLE_EXPECTATIONS
+from veilflow.checks import (
+    COLUMN_EXPECTATIONS,
+    COMPILED_EXPECTATIONS,
+    CROSS_EXPECTATIONS,
+    REFUSED_EXPECTATIONS,
+    ROW_EXPECTATIONS,
+    TABLE_EXPECTATIONS,
+)
 from veilflow.errors import CODES, EXIT_STATUS
 from veilflow.plan.schemas import schemas
 from veilflow.policies.lint import FINDINGS
@@ -62,7 +69,13 @@ def expectations() -> str:
         "Counted over the stream, every row that was read; they refuse or warn, and hold no row back.",
         "",
     ]
-    lines += [f"- `{name}`" for name in sorted(TABLE_EXPECTATIONS)]
+    lines += [f"- `{name}`" for name in sorted(TABLE_EXPECTATIONS.keys() - COLUMN_EXPECTATIONS.keys())]
+    lines += ["", "## About the columns", "", "Decided by the plan, before a row is read.", ""]
+    lines += [f"- `{name}`" for name in sorted(COLUMN_EXPECTATIONS)]
+    lines += ["", "## Across tables", "", "The output beside another table, in the transaction that publishes.", ""]
+    lines += [f"- `{name}`" for name in sorted(CROSS_EXPECTATIONS)]
+    lines += ["", "## Refused", "", "Great Expectations has them; the plan refuses them by name (VEIL305).", ""]
+    lines += [f"- `{name}`: {reason}" for name, reason in sorted(REFUSED_EXPECTATIONS.items())]
     return "\n".join([*lines, ""])
 
 

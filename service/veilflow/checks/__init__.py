@@ -8,20 +8,35 @@ seconds to import, so only ``great_expectations_engine.py`` does, and only where
 
 from __future__ import annotations
 
-from veilflow.checks.catalogue import KNOWN_EXPECTATIONS, ROW_EXPECTATIONS, TABLE_EXPECTATIONS
+from veilflow.checks.catalogue import (
+    COLUMN_EXPECTATIONS,
+    CROSS_EXPECTATIONS,
+    KNOWN_EXPECTATIONS,
+    REFUSED_EXPECTATIONS,
+    ROW_EXPECTATIONS,
+    TABLE_EXPECTATIONS,
+)
 from veilflow.checks.checker import open_checker
+from veilflow.checks.columns_there import holds
 from veilflow.checks.comparison import fit_check
 from veilflow.checks.compiled import COMPILED_EXPECTATIONS
+from veilflow.checks.cross import Read, judge_cross
 from veilflow.checks.planning import plan_check
 from veilflow.checks.table import TableChecker
 
 __all__ = [
+    "COLUMN_EXPECTATIONS",
     "COMPILED_EXPECTATIONS",
+    "CROSS_EXPECTATIONS",
     "KNOWN_EXPECTATIONS",
+    "REFUSED_EXPECTATIONS",
+    "Read",
     "ROW_EXPECTATIONS",
     "TABLE_EXPECTATIONS",
     "TableChecker",
     "fit_check",
+    "holds",
+    "judge_cross",
     "open_checker",
     "plan_check",
 ]

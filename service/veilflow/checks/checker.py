@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 
 from veilflow.checks.comparison import COMPILED, comparable_arguments, fit_check, fitting_condition
 from veilflow.checks.compiled import Compiled, compile_checks, judge
-from veilflow.checks.conditions import holds
+from veilflow.checks.conditions import holds, part
 from veilflow.model import TEXT, Checker, CheckOutcome, CheckPlan, Chunk, RowCondition, SourceColumn
 
 
@@ -78,7 +77,7 @@ def _judge(group: _Group, chunk: Chunk) -> list[CheckOutcome]:
     if group.condition is None:
         return _judge_all(group, chunk)
     rows = np.flatnonzero(holds(group.condition, chunk))
-    outcomes = _judge_all(group, _part(chunk, rows))
+    outcomes = _judge_all(group, part(chunk, rows))
     return [CheckOutcome(one.check, one.evaluated, rows[one.failed]) for one in outcomes]
 
 
@@ -87,11 +86,6 @@ def _judge_all(group: _Group, chunk: Chunk) -> list[CheckOutcome]:
         return []
     outcomes = judge(group.compiled, chunk)
     return outcomes if group.great_expectations is None else outcomes + group.great_expectations.judge(chunk)
-
-
-def _part(chunk: Chunk, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Chunk:
-    taken = pa.array(rows)
-    return Chunk(chunk.number, chunk.raw.take(taken), chunk.values.take(taken), chunk.positions[rows])
 
 
 _NONE: np.ndarray[Any, np.dtype[np.int64]] = np.array([], dtype=np.int64)

@@ -27,7 +27,20 @@ COMPILED, GREAT_EXPECTATIONS = "compiled", "great_expectations"
 _OF_VALUES = (
     "expect_column_values_to_be_between", "expect_column_min_to_be_between", "expect_column_max_to_be_between"
 )  # fmt: skip
-_OF_NUMBERS = ("expect_column_sum_to_be_between", "expect_column_mean_to_be_between")
+_OF_NUMBERS = (
+    "expect_column_sum_to_be_between", "expect_column_mean_to_be_between", "expect_column_median_to_be_between",
+    "expect_column_stdev_to_be_between", "expect_column_quantile_values_to_be_between",
+    "expect_column_value_z_scores_to_be_less_than", "expect_column_values_to_not_be_outliers",
+    "expect_column_sum_to_equal_other_table",
+)  # fmt: skip
+#: What else needs a column of certain types.
+_TAKES = {
+    "expect_column_values_to_be_increasing": ("integer", "decimal", "float", "date", "timestamp"),
+    "expect_column_values_to_be_decreasing": ("integer", "decimal", "float", "date", "timestamp"),
+    "expect_column_max_to_be_recent": ("date", "timestamp"),
+    # Great Expectations never finds a date among the members of a set here.
+    "expect_column_most_common_value_to_be_in_set": ("text", "json", "integer", "decimal", "float", "boolean"),
+} | dict.fromkeys(_OF_NUMBERS, ("integer", "decimal", "float"))
 
 _WANTED = {"integer": "numbers", "decimal": "numbers", "float": "numbers", "boolean": "booleans"} | {
     "date": "ISO 8601 dates",
@@ -42,8 +55,8 @@ def fit_check(check: CheckPlan, columns: Mapping[str, ColumnType]) -> CheckPlan:
     try:
         arguments = _arguments(check, tuple(types))
         fitting_condition(check, columns)
-        if check.kind == "table":
-            return _fit_table(check, arguments, types)
+        if check.kind != "row":
+            return _fit_whole(check, arguments, types)
         if check.engine == GREAT_EXPECTATIONS:
             _try_patterns(check.arguments)
             return check
@@ -56,10 +69,8 @@ def fit_check(check: CheckPlan, columns: Mapping[str, ColumnType]) -> CheckPlan:
     return check if compiled else replace(check, engine=GREAT_EXPECTATIONS)
 
 
-def _fit_table(check: CheckPlan, arguments: Mapping[str, Any], types: Sequence[ColumnType]) -> CheckPlan:
-    """Counted over the stream here: on chunks Great Expectations could not, and on the whole it would need them all."""
-    if check.engine == GREAT_EXPECTATIONS:
-        raise ValueError("it is counted over the stream, which Great Expectations cannot do: leave `engine` out")
+def _fit_whole(check: CheckPlan, arguments: Mapping[str, Any], types: Sequence[ColumnType]) -> CheckPlan:
+    """Counted over the stream: on chunks Great Expectations could not, and on the whole it would need them all."""
     if "value_set" in arguments and build_test("expect_column_values_to_be_in_set", arguments, types) is None:
         raise ValueError("its set mixes kinds of numbers")
     return check
@@ -79,8 +90,12 @@ def fitting_condition(check: CheckPlan, columns: Mapping[str, ColumnType]) -> Ro
 def _arguments(check: CheckPlan, types: tuple[ColumnType, ...]) -> dict[str, Any]:
     if check.type in _OF_VALUES:
         return _bounds(check.arguments, types[0])
-    if check.type in _OF_NUMBERS and types[0].name not in ("integer", "decimal", "float"):
-        raise ValueError(f"it needs a column of numbers, and this one is {types[0].name}")
+    takes = _TAKES.get(check.type)
+    if takes is not None and types[0].name not in takes:
+        raise ValueError(f"it needs a column of {', '.join(takes)}, and this one is {types[0].name}")
+    for name in ("min_value", "max_value"):
+        if isinstance(check.arguments.get(name), str | date):
+            raise ValueError(f"{name} is held against a number")
     return _sets(check.arguments, types)
 
 

@@ -21,6 +21,8 @@ import pyarrow.compute as pc
 
 from veilflow.checks.cells import NULL_CHECKS, cells, form_of, unjudged
 from veilflow.checks.date_formats import date_format_test
+from veilflow.checks.json_schemas import schema_test
+from veilflow.checks.like_patterns import like_pattern
 from veilflow.checks.patterns import parse_pattern
 from veilflow.errors import VeilError
 from veilflow.model import TEXT, CheckOutcome, CheckPlan, Chunk, ColumnType, SourceColumn
@@ -159,6 +161,14 @@ def _set_for(wanted: list[Any], kind: ColumnType) -> tuple[pa.Array, Callable[[p
     return pa.array([one.as_py() for one in scalars if one is not None], kind.arrow), _same
 
 
+def value_set_of(wanted: list[Any], kind: ColumnType) -> pa.Array:
+    """The members in the column's Arrow type. ValueError where they mix kinds of numbers."""
+    prepared = _set_for(wanted, kind)
+    if prepared is None:
+        raise ValueError("its set mixes kinds of numbers")
+    return prepared[0]
+
+
 def _in_range(number: int, kind: pa.DataType) -> bool:
     try:
         pa.scalar(number, kind)
@@ -267,6 +277,30 @@ def _date_format(arguments: Arguments, _types: Sequence[ColumnType]) -> Test:
     return _one(date_format_test(arguments["strftime_format"]))
 
 
+def _like(arguments: Arguments, _types: Sequence[ColumnType]) -> Test:
+    return _one(like_pattern(arguments["like_pattern"], arguments.get("escape")))
+
+
+def _not_like(arguments: Arguments, types: Sequence[ColumnType]) -> Test:
+    like = _like(arguments, types)
+    return lambda columns: pc.invert(like(columns))
+
+
+def _likes(arguments: Arguments, _types: Sequence[ColumnType]) -> Test:
+    tests = [like_pattern(one, arguments.get("escape")) for one in arguments["like_pattern_list"]]
+    combine = pc.and_ if arguments.get("match_on") == "all" else pc.or_
+    return _one(lambda values: reduce(combine, (test(values) for test in tests)))
+
+
+def _no_likes(arguments: Arguments, types: Sequence[ColumnType]) -> Test:
+    some = _likes({**arguments, "match_on": "any"}, types)
+    return lambda columns: pc.invert(some(columns))
+
+
+def _json_schema(arguments: Arguments, _types: Sequence[ColumnType]) -> Test:
+    return _one(schema_test(arguments["json_schema"]))
+
+
 # --- several columns ------------------------------------------------------------------------------
 
 
@@ -338,6 +372,11 @@ _BUILDERS: Mapping[str, Builder] = {
     "expect_column_value_lengths_to_be_between": _length_between,
     "expect_column_value_lengths_to_equal": _length_equals,
     "expect_column_values_to_match_strftime_format": _date_format,
+    "expect_column_values_to_match_like_pattern": _like,
+    "expect_column_values_to_not_match_like_pattern": _not_like,
+    "expect_column_values_to_match_like_pattern_list": _likes,
+    "expect_column_values_to_not_match_like_pattern_list": _no_likes,
+    "expect_column_values_to_match_json_schema": _json_schema,
     "expect_column_pair_values_a_to_be_greater_than_b": _greater,
     "expect_column_pair_values_to_be_equal": _equal,
     "expect_multicolumn_values_to_be_equal": _all_equal,

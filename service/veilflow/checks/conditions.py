@@ -66,6 +66,17 @@ def holds(condition: RowCondition, chunk: Chunk) -> np.ndarray[Any, np.dtype[np.
     return np.asarray(_holds(condition, chunk).to_numpy(zero_copy_only=False), dtype=bool)
 
 
+def part_for(condition: RowCondition | None, chunk: Chunk) -> Chunk:
+    """The rows of a chunk for which a fitted condition holds; all without one."""
+    return chunk if condition is None else part(chunk, np.flatnonzero(holds(condition, chunk)))
+
+
+def part(chunk: Chunk, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Chunk:
+    """Some rows of a chunk, in their order."""
+    taken = pa.array(rows)
+    return Chunk(chunk.number, chunk.raw.take(taken), chunk.values.take(taken), chunk.positions[rows])
+
+
 def _holds(condition: RowCondition, chunk: Chunk) -> pa.Array:
     if condition.parts:
         combine = pc.and_ if condition.op == "and" else pc.or_

@@ -103,6 +103,14 @@ def parse_pattern(source: str) -> Pattern:
     return Pattern(source, re2, matters, wide, longest or 0)
 
 
+def longest_for_re(source: str) -> int:
+    """The longest text that ``re`` may be given with this pattern. ValueError where no length is safe."""
+    longest = _longest(_sre.parse(source))
+    if longest is None:
+        raise ValueError("a pattern could take forever: repetitions stand in each other, or are too many")
+    return longest
+
+
 def _checked(pattern: str) -> str:
     try:
         pc.match_substring_regex(pa.array(["a"]), pattern)

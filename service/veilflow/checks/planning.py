@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import date
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Literal
 
 from veilflow.checks.arguments import KINDS, kind_of
-from veilflow.checks.catalogue import KNOWN_EXPECTATIONS, ROW_EXPECTATIONS, TABLE_EXPECTATIONS, RowExpectation
+from veilflow.checks.catalogue import (
+    CROSS_EXPECTATIONS,
+    REFUSED_EXPECTATIONS,
+    ROW_EXPECTATIONS,
+    TABLE_EXPECTATIONS,
+    Expectation,
+)
 from veilflow.checks.conditions import parse_condition
 from veilflow.errors import Place, VeilError
 from veilflow.model import CheckPlan, RowCondition
@@ -25,6 +31,8 @@ _ON_FAIL = ("refuse", "quarantine", "warn")
 _STAGES = ("source", "output")
 #: What a severity of Great Expectations means where nothing says `on_fail`.
 _SEVERITIES = {"critical": "refuse", "warning": "quarantine", "info": "warn"}
+#: What is about the order of rows, which only the source has.
+_IN_ORDER = ("expect_column_values_to_be_increasing", "expect_column_values_to_be_decreasing")
 _SHOWN = 60
 
 
@@ -32,7 +40,7 @@ def plan_check(raw: Mapping[str, Any], place: Place, suite: Mapping[str, Any] | 
     """A check from one entry of a suite's ``expectations``; ``suite`` is the suite's own ``meta``.
 
     Raises VeilError: VEIL207 for an unknown type or argument or a value that does not fit its argument, VEIL305
-    for an expectation that cannot be judged row by row.
+    for an expectation that cannot be judged.
     """
     for key in raw:
         if key not in _KEYS:
@@ -43,16 +51,20 @@ def plan_check(raw: Mapping[str, Any], place: Place, suite: Mapping[str, Any] | 
     if not isinstance(given, Mapping):
         raise VeilError("VEIL207", f"{kind} has no kwargs", 'write "kwargs": {"column": …}', place)
     arguments = {key: value for key, value in given.items() if value is not None}
-    condition = _condition(arguments, str(kind), place)
+    condition = _condition(arguments, str(kind), place) if "row_condition" in expectation.takes else None
     settings = _settings(raw, suite or {}, place)
-    on_fail, stage = settings.get("on_fail"), settings.get("stage", "source")
-    if kind in TABLE_EXPECTATIONS:
-        _refuse_condition(raw, condition, place)
-    if kind in TABLE_EXPECTATIONS or stage == "output":
+    scope = _scope(str(kind))
+    stage = _stage(str(kind), scope, settings.get("stage"), place)
+    on_fail = settings.get("on_fail")
+    if scope != "row" or stage == "output":
         on_fail = _on_fail_of_a_whole(raw, on_fail, stage, place)
     # Who asks for a quarantine without a share wants the run to go on whatever the share; `limits` bounds it.
-    mostly = _mostly(arguments.pop("mostly", 0.0 if on_fail == "quarantine" else 1.0), str(kind), place)
+    mostly = 0.0 if on_fail == "quarantine" else 1.0
+    if "mostly" in expectation.takes:
+        mostly = _mostly(arguments.pop("mostly", mostly), str(kind), place)
     _check_arguments(str(kind), expectation, arguments, place)
+    if scope == "cross":
+        _check_other(str(kind), arguments, place)
     columns = _columns(expectation, arguments)
     if len(set(columns)) != len(columns):
         raise VeilError("VEIL207", f"{kind} compares a column with itself", "name two columns", place)
@@ -63,22 +75,53 @@ def plan_check(raw: Mapping[str, Any], place: Place, suite: Mapping[str, Any] | 
         mostly=mostly,
         title=_own_title(raw) or _title(expectation, arguments),
         place=place,
-        engine=settings.get("engine", "compiled"),
+        engine=_engine(raw, scope, settings, place),
         on_fail=on_fail or "quarantine",  # type: ignore[arg-type]  # checked to be one
         condition=condition,
-        kind="table" if kind in TABLE_EXPECTATIONS else "row",
-        stage=stage,  # type: ignore[arg-type]  # checked to be one
+        kind=scope,
+        stage=stage,
     )
 
 
-def _refuse_condition(raw: Mapping[str, Any], condition: Any, place: Place) -> None:
-    if condition is not None:
+def _scope(kind: str) -> Literal["row", "table", "cross"]:
+    if kind in CROSS_EXPECTATIONS:
+        return "cross"
+    return "table" if kind in TABLE_EXPECTATIONS else "row"
+
+
+def _stage(kind: str, scope: str, asked: str | None, place: Place) -> Literal["source", "output"]:
+    """``source`` unless the suite asks for the output, which alone is compared with other tables."""
+    if scope == "cross" and asked == "source":
+        raise VeilError("VEIL207", f"{kind} compares the output with another table", "leave `stage` out", place)
+    if asked == "output" and kind in _IN_ORDER:
         raise VeilError(
-            "VEIL305",
-            f"{raw['type']} with a row_condition is not judged in this version",
-            "remove the condition",
-            place,
-        )
+            "VEIL305", f"{kind} cannot be judged on the output, whose rows a database keeps in no order",
+            "leave `stage: output` out: the source has an order", place,
+        )  # fmt: skip
+    return "output" if scope == "cross" or asked == "output" else "source"
+
+
+def _engine(raw: Mapping[str, Any], scope: str, settings: Mapping[str, str], place: Place) -> str:
+    """Great Expectations where the suite asks for it, and never for what is counted over a stream."""
+    if scope == "row":
+        return settings.get("engine", "compiled")
+    if _ours(raw.get("meta"), _META, place).get("engine") == "great_expectations":
+        raise VeilError(
+            "VEIL207", f"{raw['type']} is counted over the stream, which Great Expectations cannot do",
+            "leave `engine` out", place,
+        )  # fmt: skip
+    return "compiled"
+
+
+def _check_other(kind: str, arguments: Mapping[str, Any], place: Place) -> None:
+    """Exactly one other table, and as many of its columns as of ours."""
+    if ("other_table_name" in arguments) == ("other_pipeline" in arguments):
+        raise VeilError(
+            "VEIL207", f"{kind} needs one other table", "name other_table_name, or other_pipeline for its output", place
+        )  # fmt: skip
+    others, ours = arguments.get("other_column_list"), arguments.get("column_list")
+    if others is not None and len(others) != len(ours or ()):
+        raise VeilError("VEIL207", f"{kind} pairs columns one by one", "name as many in other_column_list as in column_list", place)  # fmt: skip
 
 
 def _on_fail_of_a_whole(raw: Mapping[str, Any], asked: str | None, stage: str, place: Place) -> str:
@@ -115,17 +158,12 @@ def _ours(meta: Any, keys: tuple[str, ...], place: Place) -> dict[str, Any]:
     return dict(found)
 
 
-def _expectation(kind: Any, place: Place) -> RowExpectation:
-    judged = {**ROW_EXPECTATIONS, **TABLE_EXPECTATIONS}
+def _expectation(kind: Any, place: Place) -> Expectation:
+    judged = {**ROW_EXPECTATIONS, **TABLE_EXPECTATIONS, **CROSS_EXPECTATIONS}
     if isinstance(kind, str) and kind in judged:
         return judged[kind]
-    if isinstance(kind, str) and kind in KNOWN_EXPECTATIONS:
-        raise VeilError(
-            "VEIL305",
-            f"{kind} is not judged in this version",
-            "it is neither about single rows nor among those about a whole table that are counted over the stream; remove it",
-            place,
-        )
+    if isinstance(kind, str) and kind in REFUSED_EXPECTATIONS:
+        raise VeilError("VEIL305", f"{kind} cannot be judged", REFUSED_EXPECTATIONS[kind], place)
     raise _unknown(f'there is no expectation "{kind}"', str(kind), sorted(judged), place)
 
 
@@ -153,11 +191,11 @@ def _mostly(value: Any, kind: str, place: Place) -> float:
     return float(value)
 
 
-def _check_arguments(kind: str, expectation: RowExpectation, given: Mapping[str, Any], place: Place) -> None:
+def _check_arguments(kind: str, expectation: Expectation, given: Mapping[str, Any], place: Place) -> None:
     known = (*expectation.columns, *expectation.arguments)
     for name, value in given.items():
         if name not in known:
-            raise _unknown(f'{kind} has no argument "{name}"', str(name), (*known, "mostly"), place)
+            raise _unknown(f'{kind} has no argument "{name}"', str(name), (*known, *expectation.takes), place)
         fits, wanted = KINDS[kind_of(kind, name)]
         if not fits(value):
             raise VeilError("VEIL207", f"{kind}: {name} does not fit", f"{name} takes {wanted}", place)
@@ -176,7 +214,7 @@ def _check_order(kind: str, given: Mapping[str, Any], place: Place) -> None:
         raise VeilError("VEIL207", f"{kind}: min_value is above max_value", "swap them", place)
 
 
-def _columns(expectation: RowExpectation, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+def _columns(expectation: Expectation, arguments: Mapping[str, Any]) -> tuple[str, ...]:
     if expectation.columns == ("column_list",):
         return tuple(arguments["column_list"])
     return tuple(arguments[name] for name in expectation.columns)
@@ -196,9 +234,17 @@ def _own_title(raw: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _title(expectation: RowExpectation, arguments: Mapping[str, Any]) -> str:
+def _title(expectation: Expectation, arguments: Mapping[str, Any]) -> str:
     words = {name: _words(name, arguments) for name in (*expectation.columns, *expectation.arguments)}
-    return expectation.title.format(**words, range=_range(arguments))
+    return expectation.title.format(**words, range=_range(arguments), other=_other(arguments))
+
+
+def _other(arguments: Mapping[str, Any]) -> str:
+    """The other table of a comparison, and its columns."""
+    pipeline = arguments.get("other_pipeline")
+    table = arguments.get("other_table_name") if pipeline is None else f"the output of {pipeline}"
+    columns = arguments.get("other_column_list") or [arguments.get("other_column")]
+    return f"{table} ({', '.join(columns)})" if all(columns) else str(table)
 
 
 def _words(name: str, arguments: Mapping[str, Any]) -> str:
@@ -207,7 +253,7 @@ def _words(name: str, arguments: Mapping[str, Any]) -> str:
         return _count(len(value or ()), "value" if name == "value_set" else "pair")
     if name == "regex_list":
         return _count(len(value or ()), "pattern")
-    if name == "column_list":
+    if name == "column_list" and len(value or ()) > 1:
         columns = list(value or ())
         return f"{', '.join(columns[:-1])} and {columns[-1]}"
     text = str(value)

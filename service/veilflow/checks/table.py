@@ -11,25 +11,43 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from veilflow.checks.catalogue import COLUMN_EXPECTATIONS
 from veilflow.checks.cells import cells
-from veilflow.checks.comparison import comparable_arguments
-from veilflow.checks.compiled import build_test
+from veilflow.checks.columns_there import holds
+from veilflow.checks.comparison import comparable_arguments, fitting_condition
+from veilflow.checks.compiled import build_test, value_set_of
+from veilflow.checks.conditions import part_for
 from veilflow.checks.distinct import DistinctValues
+from veilflow.checks.exact_sums import add_exactly
+from veilflow.checks.numbers import Numbers
+from veilflow.checks.statistics import (
+    Apart,
+    InOrder,
+    MostCommon,
+    OfNumbers,
+    Quantiles,
+    Recent,
+    not_outliers,
+    within,
+    z_scores,
+)
+from veilflow.checks.texts import texts_of
 from veilflow.errors import VeilError
 from veilflow.model import TEXT, CheckPlan, Chunk, ColumnType, SourceColumn, TableOutcome
 
 
 class _Counting(Protocol):
-    """What one check keeps: ``add`` takes the cells of a chunk's columns, ``outcome`` gives (passed, rows judged,
+    """What one check keeps: ``add`` takes the cells of a chunk's columns and its number, ``outcome`` gives (passed, rows judged,
     rows that failed)."""
 
-    def add(self, columns: Sequence[pa.Array], rows: int) -> None: ...
+    def add(self, columns: Sequence[pa.Array], rows: int, chunk: int) -> None: ...
 
     def outcome(self) -> tuple[bool, int, int]: ...
 
@@ -44,12 +62,15 @@ class TableChecker:
         checks: Sequence[CheckPlan],
         columns: Sequence[SourceColumn],
         stage: Literal["source", "output"] = "source",
+        as_of: date = date.max,
     ) -> None:
+        """``columns`` are all that the table has; ``as_of`` is the date of the plan."""
         types = {column.name: column.type for column in columns}
         self._checks = {
             number: check for number, check in enumerate(checks) if check.kind == "table" and check.stage == stage
         }
-        self._counting = {number: _counting(check, types) for number, check in self._checks.items()}
+        self._conditions = {number: fitting_condition(check, types) for number, check in self._checks.items()}
+        self._counting = {number: _counting(check, types, columns, as_of) for number, check in self._checks.items()}
         self._lock = threading.Lock()
         self.counted: set[int] = set()
 
@@ -61,8 +82,9 @@ class TableChecker:
             self.counted.add(chunk.number)
             for number, check in self._checks.items():
                 try:
-                    read = [cells(chunk, column, "values") for column in check.columns]
-                    self._counting[number].add(read, chunk.raw.num_rows)
+                    part = part_for(self._conditions[number], chunk)
+                    read = [cells(part, column, "values") for column in check.columns]
+                    self._counting[number].add(read, part.raw.num_rows, chunk.number)
                 except (pa.ArrowException, ValueError, TypeError, OverflowError, OSError) as error:
                     raise VeilError(
                         "VEIL105", f"{check.type} could not be judged ({type(error).__name__})",
@@ -79,10 +101,33 @@ class TableChecker:
             counting.close()
 
 
-def _counting(check: CheckPlan, types: Mapping[str, ColumnType]) -> _Counting:
+def _counting(
+    check: CheckPlan, types: Mapping[str, ColumnType], columns: Sequence[SourceColumn], as_of: date
+) -> _Counting:
     kinds = [types.get(column, TEXT) for column in check.columns]
     arguments = comparable_arguments(check, kinds)
+    if check.type in COLUMN_EXPECTATIONS:
+        return _Decided(holds(check.type, check.arguments, check.columns, columns))
+    if check.type == "expect_column_max_to_be_recent":
+        return Recent(arguments["within_days"], as_of)
     return _COUNTING[check.type](check, arguments, kinds)
+
+
+@dataclass
+class _Decided:
+    """What the columns themselves decide."""
+
+    passed: bool
+    rows: int = 0
+
+    def add(self, _columns: Sequence[pa.Array], rows: int, _chunk: int) -> None:
+        self.rows += rows
+
+    def outcome(self) -> tuple[bool, int, int]:
+        return self.passed, self.rows, 0
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 # --- counts -------------------------------------------------------------------------------------
@@ -97,12 +142,12 @@ class _Rows:
     rows: int = 0
     valid: int = 0
 
-    def add(self, columns: Sequence[pa.Array], rows: int) -> None:
+    def add(self, columns: Sequence[pa.Array], rows: int, _chunk: int) -> None:
         self.rows += rows
         self.valid += len(columns[0]) - columns[0].null_count if columns else 0
 
     def outcome(self) -> tuple[bool, int, int]:
-        return _within(self.observed(self.rows, self.valid), self.arguments), self.rows, 0
+        return within(self.observed(self.rows, self.valid), self.arguments), self.rows, 0
 
     def close(self) -> None:
         """Nothing is open."""
@@ -118,7 +163,7 @@ class _Extreme:
     rows: int = 0
     found: Any = field(default=None, repr=False)
 
-    def add(self, columns: Sequence[pa.Array], rows: int) -> None:
+    def add(self, columns: Sequence[pa.Array], rows: int, _chunk: int) -> None:
         self.rows += rows
         values = columns[0]
         if pa.types.is_date(values.type):
@@ -128,7 +173,7 @@ class _Extreme:
             self.found = value if self.found is None else self.pick(self.found, value)
 
     def outcome(self) -> tuple[bool, int, int]:
-        return self.found is not None and _within(self.found, self.arguments), self.rows, 0
+        return self.found is not None and within(self.found, self.arguments), self.rows, 0
 
     def close(self) -> None:
         """Nothing is open."""
@@ -146,38 +191,23 @@ class _Sum:
     parts: list[float] = field(default_factory=list, repr=False)
     total: int = field(default=0, repr=False)
 
-    def add(self, columns: Sequence[pa.Array], rows: int) -> None:
+    def add(self, columns: Sequence[pa.Array], rows: int, _chunk: int) -> None:
         values = columns[0].drop_null()
         self.rows, self.valid = self.rows + rows, self.valid + len(values)
         if self.whole:
             self.total += sum(values.to_pylist())
         else:
             for value in values.to_numpy(zero_copy_only=False).astype(np.float64).tolist():
-                _add_exactly(self.parts, value)
+                add_exactly(self.parts, value)
 
     def outcome(self) -> tuple[bool, int, int]:
         total = self.total if self.whole else math.fsum(self.parts)
         if self.mean and not self.valid:
             return False, self.rows, 0
-        return _within(total / self.valid if self.mean else total, self.arguments), self.rows, 0
+        return within(total / self.valid if self.mean else total, self.arguments), self.rows, 0
 
     def close(self) -> None:
         """Nothing is open."""
-
-
-def _add_exactly(parts: list[float], value: float) -> None:
-    """Shewchuk's partial sums, as ``math.fsum`` keeps them (Adaptive Precision Floating-Point Arithmetic, 1997)."""
-    at = 0
-    for part in parts:
-        if abs(value) < abs(part):
-            value, part = part, value
-        high = value + part
-        low = part - (high - value)
-        if low:
-            parts[at] = low
-            at += 1
-        value = high
-    parts[at:] = [value]
 
 
 # --- distinct values --------------------------------------------------------------------------------
@@ -189,8 +219,8 @@ class _Unique:
     def __init__(self, check: CheckPlan) -> None:
         self._check, self._values, self._rows = check, DistinctValues(), 0
 
-    def add(self, columns: Sequence[pa.Array], _rows: int) -> None:
-        texts = _texts(columns, self._check.arguments.get("ignore_row_if", "all_values_are_missing"))
+    def add(self, columns: Sequence[pa.Array], _rows: int, _chunk: int) -> None:
+        texts = texts_of(columns, self._check.arguments.get("ignore_row_if", "all_values_are_missing"))
         self._values.add(texts)
 
     def outcome(self) -> tuple[bool, int, int]:
@@ -208,13 +238,13 @@ class _DistinctCount:
     def __init__(self, arguments: Mapping[str, Any], *, share: bool) -> None:
         self._arguments, self._share, self._values = arguments, share, DistinctValues()
 
-    def add(self, columns: Sequence[pa.Array], _rows: int) -> None:
-        self._values.add(_texts(columns, "any_value_is_missing"))
+    def add(self, columns: Sequence[pa.Array], _rows: int, _chunk: int) -> None:
+        self._values.add(texts_of(columns, "any_value_is_missing"))
 
     def outcome(self) -> tuple[bool, int, int]:
         found = self._values.result()
         observed = (found.values / found.rows if found.rows else 0) if self._share else found.values
-        return _within(observed, self._arguments), found.rows, 0
+        return within(observed, self._arguments), found.rows, 0
 
     def close(self) -> None:
         self._values.close()
@@ -231,7 +261,7 @@ class _DistinctSet:
         self._inside = _test(members, kinds)
         self._missing = [_test([member], kinds) for member in members] if all_of else []
 
-    def add(self, columns: Sequence[pa.Array], rows: int) -> None:
+    def add(self, columns: Sequence[pa.Array], rows: int, _chunk: int) -> None:
         self._rows += rows
         self._outside += self._inside(columns).false_count
         self._missing = [seen for seen in self._missing if not seen(columns).true_count]
@@ -249,36 +279,9 @@ def _test(members: list[Any], kinds: Sequence[ColumnType]) -> Callable[[Sequence
     return test
 
 
-def _texts(columns: Sequence[pa.Array], ignore: str) -> pa.Array:
-    """One text a row that is judged: different rows have different texts. Of several columns nulls are equal."""
-    texts = [_text(values) for values in columns]
-    if len(texts) == 1:
-        return texts[0].drop_null()
-    missing = [values.is_null() for values in texts]
-    keep = pa.array(np.ones(len(texts[0]), dtype=bool))
-    if ignore in ("all_values_are_missing", "any_value_is_missing"):
-        out = missing[0]
-        for other in missing[1:]:
-            out = pc.and_(out, other) if ignore.startswith("all") else pc.or_(out, other)
-        keep = pc.invert(out)
-    marked = []
-    for values in texts:
-        length = pc.binary_length(values).cast(pa.string())
-        marked.append(pc.binary_join_element_wise(length, values, ":").fill_null("-"))
-    return pc.binary_join_element_wise(*marked, ";").filter(keep)
-
-
-def _text(values: pa.Array) -> pa.Array:
-    if pa.types.is_floating(values.type):
-        values = pc.add(values.cast(pa.float64()), 0.0)
-    return values if pa.types.is_string(values.type) else values.cast(pa.string())
-
-
-def _within(observed: Any, arguments: Mapping[str, Any]) -> bool:
-    low, high = arguments.get("min_value"), arguments.get("max_value")
-    if low is not None and (observed < low or (arguments.get("strict_min") and observed == low)):
-        return False
-    return high is None or not (observed > high or (arguments.get("strict_max") and observed == high))
+def _most_common(arguments: Mapping[str, Any], kinds: Sequence[ColumnType]) -> MostCommon:
+    members = texts_of([value_set_of(arguments["value_set"], kinds[0])], "any_value_is_missing").unique()
+    return MostCommon(members, arguments.get("ties_okay", False), lambda read: texts_of(read, "any_value_is_missing"))
 
 
 def _row_count(arguments: Mapping[str, Any]) -> _Rows:
@@ -302,6 +305,14 @@ _COUNTING: Mapping[str, _Builder] = {
     "expect_column_max_to_be_between": lambda _check, given, _kinds: _Extreme(given, pc.max, max),
     "expect_column_sum_to_be_between": lambda _check, given, kinds: _sum(given, kinds, mean=False),
     "expect_column_mean_to_be_between": lambda _check, given, kinds: _sum(given, kinds, mean=True),
+    "expect_column_median_to_be_between": lambda _check, given, _kinds: OfNumbers(Numbers.median, given),
+    "expect_column_stdev_to_be_between": lambda _check, given, _kinds: OfNumbers(Numbers.standard_deviation, given),
+    "expect_column_quantile_values_to_be_between": lambda _check, given, _kinds: Quantiles(given),
+    "expect_column_value_z_scores_to_be_less_than": lambda check, given, _kinds: Apart(z_scores(given), check.mostly),
+    "expect_column_values_to_not_be_outliers": lambda check, given, _kinds: Apart(not_outliers(given), check.mostly),
+    "expect_column_values_to_be_increasing": lambda check, _given, _kinds: InOrder(check, rising=True),
+    "expect_column_values_to_be_decreasing": lambda check, _given, _kinds: InOrder(check, rising=False),
+    "expect_column_most_common_value_to_be_in_set": lambda _check, given, kinds: _most_common(given, kinds),
     "expect_column_values_to_be_unique": lambda check, _given, _kinds: _Unique(check),
     "expect_compound_columns_to_be_unique": lambda check, _given, _kinds: _Unique(check),
     "expect_column_unique_value_count_to_be_between": lambda _check, given, _kinds: _DistinctCount(given, share=False),

@@ -14,13 +14,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from veilflow.checks import fit_check, plan_check
+from veilflow.checks import COLUMN_EXPECTATIONS, fit_check, holds, plan_check
 from veilflow.config import NamesConfig, PipelineConfig, PolicyConfig, RuleConfig, SuiteConfig
 from veilflow.errors import WORST_FIRST, Place, VeilError
 from veilflow.keys import KEY_DOMAIN
 from veilflow.model import (
     CheckPlan,
     ColumnPlan,
+    ColumnType,
     FilterPlan,
     Plan,
     Publish,
@@ -315,10 +316,22 @@ def _checks(
                 _present(column, list(types), "an expectation names the column", check.place, errors, check.stage)
             if not missing:
                 check = fit_check(check, types)
+                errors += _undone(check, types)
             checks.append(check)
         except VeilError as error:
             errors.extend(error.parts)
     return tuple(checks)
+
+
+def _undone(check: CheckPlan, types: Mapping[str, ColumnType]) -> list[VeilError]:
+    """VEIL306 for an expectation about the columns themselves that does not hold: no row needs to be read for it."""
+    columns = [SourceColumn(name, kind) for name, kind in types.items()]
+    if check.type not in COLUMN_EXPECTATIONS or check.on_fail != "refuse":
+        return []
+    if holds(check.type, check.arguments, check.columns, columns):
+        return []
+    shown = ", ".join(f"{name} ({kind.name})" for name, kind in types.items())
+    return [VeilError("VEIL306", f"{check.title}: this does not hold", f"the {check.stage} has: {shown}", check.place)]
 
 
 def _filter(rule: FilterPlan, columns: tuple[ColumnPlan, ...], errors: list[VeilError]) -> FilterPlan:

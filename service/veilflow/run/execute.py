@@ -345,7 +345,7 @@ class _Run:
     @property
     def _tables(self) -> TableChecker:
         if self.tables is None:
-            self.tables = TableChecker(self.plan.checks, self.plan.source_columns)
+            self.tables = TableChecker(self.plan.checks, self.plan.source_columns, as_of=self.plan.as_of)
         return self.tables
 
     def _judge_tables(self) -> None:
@@ -383,7 +383,9 @@ class _Run:
                 self._step("verify", lambda: self._through_gate(stop_here))
 
     def _through_gate(self, then: Callable[[], None]) -> None:
-        gate = OutputGate(self.plan, self._judged, then) if self.plan.has_checks("output") else None
+        gate = None
+        if self.plan.has_checks("output"):
+            gate = OutputGate(self.plan, self._prepared.other_table, self._judged, then)
         advance = advance_of(self.plan, self._increment, self.receipts)
         self._opened.target.publish(self._opened.column_key_versions, gate, advance)
 

@@ -8,22 +8,36 @@ from contextlib import closing
 
 import numpy as np
 
-from veilflow.checks import TableChecker, open_checker
+from veilflow.checks import Read, TableChecker, judge_cross, open_checker
 from veilflow.errors import raise_all
-from veilflow.model import Chunk, OutputView, Plan, TableOutcome
+from veilflow.model import CheckPlan, Chunk, OutputView, Plan, TableOutcome
 from veilflow.run.verify import failed_wholes
 
+#: What gives the reader of a check's other table.
+OtherTable = Callable[[CheckPlan, OutputView], Read]
 
-def judge_output(plan: Plan, view: OutputView) -> tuple[TableOutcome, ...]:
-    """What each check of the output comes to, over every row of the table; one reading for all of them."""
-    checks = {number: check for number, check in enumerate(plan.checks) if check.stage == "output"}
+
+def judge_output(plan: Plan, view: OutputView, other: OtherTable) -> tuple[TableOutcome, ...]:
+    """What each check of the output comes to, over every row of the table."""
+    found = _judge_rows(plan, view) if plan.has_checks("output", "row", "table") else {}
+    for number, check in enumerate(plan.checks):
+        if check.kind == "cross":
+            found[number] = judge_cross(number, check, view.plain, other(check, view))
+    return tuple(found[number] for number in sorted(found))
+
+
+def _judge_rows(plan: Plan, view: OutputView) -> dict[int, TableOutcome]:
+    """What needs no other table; one reading for all of it."""
+    checks = {
+        number: check for number, check in enumerate(plan.checks) if check.stage == "output" and check.kind != "cross"
+    }
     names = list(dict.fromkeys(name for check in checks.values() for name in check.reads))
-    columns = [column for column in plan.output_columns if column.name in names]
+    columns = plan.output_columns
     checker = open_checker(plan.checks, columns, "output")
     evaluated: Counter[int] = Counter()
     failed: Counter[int] = Counter()
-    with closing(TableChecker(plan.checks, columns, "output")) as tables:
-        for number, batch in enumerate(view.rows([column.name for column in columns])):
+    with closing(TableChecker(plan.checks, columns, "output", plan.as_of)) as tables:
+        for number, batch in enumerate(view.rows(names)):
             chunk = Chunk(number, batch, batch, np.arange(batch.num_rows))
             tables.add(chunk)
             for outcome in checker.check(chunk):
@@ -32,9 +46,9 @@ def judge_output(plan: Plan, view: OutputView) -> tuple[TableOutcome, ...]:
         found = {outcome.check: outcome for outcome in tables.outcomes()}
     for number, check in checks.items():
         if check.kind == "row":
-            passed = not evaluated[number] or 1 - failed[number] / evaluated[number] >= check.mostly
+            passed = not evaluated[number] or (evaluated[number] - failed[number]) / evaluated[number] >= check.mostly
             found[number] = TableOutcome(number, passed, evaluated[number], failed[number])
-    return tuple(found[number] for number in sorted(found))
+    return found
 
 
 class OutputGate:
@@ -42,12 +56,16 @@ class OutputGate:
     the target may go on."""
 
     def __init__(
-        self, plan: Plan, judged: Callable[[tuple[TableOutcome, ...]], None], then: Callable[[], None]
+        self,
+        plan: Plan,
+        other: OtherTable,
+        judged: Callable[[tuple[TableOutcome, ...]], None],
+        then: Callable[[], None],
     ) -> None:
-        self._plan, self._judged, self._then = plan, judged, then
+        self._plan, self._other, self._judged, self._then = plan, other, judged, then
 
     def __call__(self, view: OutputView) -> None:
-        outcomes = judge_output(self._plan, view)
+        outcomes = judge_output(self._plan, view, self._other)
         self._judged(outcomes)
         raise_all(failed_wholes(self._plan, outcomes))
         self._then()

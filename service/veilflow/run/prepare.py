@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from veilflow import __version__
-from veilflow.checks import open_checker
+from veilflow.checks import Read, open_checker
 from veilflow.config import (
     NamesConfig,
     PipelineConfig,
@@ -27,8 +27,10 @@ from veilflow.config import (
 from veilflow.errors import Place, VeilError, raise_all
 from veilflow.keys import KeyRing, age_identity, digest
 from veilflow.model import (
+    CheckPlan,
     DerivedKey,
     FileIdentity,
+    OutputView,
     Plan,
     Secret,
     Source,
@@ -43,6 +45,7 @@ from veilflow.plan import Decision, decide
 from veilflow.redaction import remember_bytes
 from veilflow.run.chunk import Work
 from veilflow.run.keyring import open_ring
+from veilflow.run.other_tables import Others, others_of, reader_of
 from veilflow.run.secrets import check_kinds, connection_url, known_connection, short_lived
 from veilflow.run.surrogates import SurrogateFiles, SurrogateMemory
 from veilflow.run.wrapping import wrapped_recipient
@@ -66,6 +69,7 @@ class Loaded:
     suite: SuiteConfig | None
     names: NamesConfig
     source: Source
+    others: Others = field(default_factory=dict)
     elsewhere: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
 
@@ -81,6 +85,12 @@ class Prepared:
     decision: Decision
     target: Target | None
     standing: Standing = Standing()
+    #: The targets of other pipelines that checks of the output compare with.
+    others: Others = field(default_factory=dict)
+
+    def other_table(self, check: CheckPlan, view: OutputView) -> Read:
+        """What reads the other table of a check across tables."""
+        return reader_of(check, view, self.pipeline.target, self.others)
 
     def raise_errors(self) -> None:
         """Raise what forbids this plan, all of it together."""
@@ -117,7 +127,8 @@ def load(
     pipeline, policy, suite, names = _load(project, environment, name, parameters)
     source = source_of(pipeline, policy, names, session, listed)
     elsewhere = purposes_elsewhere(project, policy)
-    return Loaded(project, environment, pipeline, policy, suite, names, source, elsewhere)
+    others = others_of(project, environment, pipeline, suite) if suite else {}
+    return Loaded(project, environment, pipeline, policy, suite, names, source, others, elsewhere)
 
 
 def look(project: Path, environment: str, name: str) -> tuple[Loaded, SourceSchema]:
@@ -150,7 +161,7 @@ def resolve(loaded: Loaded, schema: SourceSchema, session: Session) -> Prepared:
     project, pipeline, names, source = loaded.project, loaded.pipeline, loaded.names, loaded.source
     decision = decide_loaded(loaded, schema)
     if decision.errors:
-        return Prepared(project, pipeline, names, source, decision, None)
+        return Prepared(project, pipeline, names, source, decision, None, loaded.others)
     try:
         target = target_of(project, pipeline, names, decision.plan.output_schema, session)
         publish = target.inspect()
@@ -159,9 +170,9 @@ def resolve(loaded: Loaded, schema: SourceSchema, session: Session) -> Prepared:
     except VeilError as error:
         found = (_at(part, pipeline.target.place) for part in error.parts)
         blocked = replace(decision, errors=(*decision.errors, *found))
-        return Prepared(project, pipeline, names, source, blocked, None)
+        return Prepared(project, pipeline, names, source, blocked, None, loaded.others)
     plan = replace(decision.plan, target=replace(decision.plan.target, publish=publish))
-    return Prepared(project, pipeline, names, source, replace(decision, plan=plan), target, standing)
+    return Prepared(project, pipeline, names, source, replace(decision, plan=plan), target, standing, loaded.others)
 
 
 def checkpoint_document(prepared: Prepared) -> dict[str, Any] | None:

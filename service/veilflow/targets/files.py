@@ -75,7 +75,7 @@ class FileTarget:
 
     @property
     def _packing(self) -> str | None:
-        return None if self._kind == "parquet" else _PACKED.get(self._path.suffix.lower())
+        return packing_of(self._kind, self._path)
 
     def receipts(self) -> dict[int, Receipt]:
         return dict(self._receipts)
@@ -144,6 +144,11 @@ class FileTarget:
         return VeilError(
             "VEIL101", f"{self._path} cannot be written", "free some space, or name a place where you may write"
         )
+
+
+def packing_of(kind: str, path: Path) -> str | None:
+    """How the bytes of a file are packed, None if they are not."""
+    return None if kind == "parquet" else _PACKED.get(path.suffix.lower())
 
 
 def _remove_unless_held(part: Path) -> bool:

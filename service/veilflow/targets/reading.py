@@ -40,7 +40,7 @@ class SqlView:
         table = self.table if other is None else self.qualified(other)
         with self.select(self._statement(table, columns), other or self.shown) as portions:
             for rows in portions:
-                yield _plain_batch(rows, columns)
+                yield plain_batch(rows, columns)
 
     def _statement(self, table: str, columns: Sequence[str]) -> str:
         # With the table before it, SQLite does not take a name that is not there for a text.
@@ -75,7 +75,8 @@ def _typed(values: list[Any], field: pa.Field, table: str) -> pa.Array:
         raise unfit_value(table, field.name) from None
 
 
-def _plain_batch(rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> pa.RecordBatch:
+def plain_batch(rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> pa.RecordBatch:
+    """Fetched rows as they came, whatever their types."""
     arrays = [_plain(list(values)) for values in zip(*rows, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, names=list(columns) or ["1"])
 

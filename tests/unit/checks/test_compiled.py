@@ -67,6 +67,8 @@ PATTERN = st.builds(
     st.sampled_from(["", "", "(?i)"]),
     st.lists(st.sampled_from(PIECES), min_size=1, max_size=4),
 ).filter(lambda source: _safe(source))
+#: Great Expectations judges LIKE in databases alone, and fails on a text that is no JSON (test_texts.py has both).
+BESIDE_GREAT_EXPECTATIONS = sorted(name for name in COMPILED_EXPECTATIONS if "like_" not in name and "json" not in name)
 #: Without \B: pandas finds it in an empty text, which re does not, unless a cell of the column is not ASCII.
 ONE_VERDICT = PATTERN.filter(lambda source: r"\B" not in source)
 FORMAT = st.sampled_from(
@@ -89,7 +91,7 @@ def kinds_and_values(*names: str) -> st.SearchStrategy[tuple[str, Any]]:
 
 @st.composite
 def checks(draw: st.DrawFn) -> CheckPlan:
-    kind = draw(st.sampled_from(sorted(COMPILED_EXPECTATIONS)))
+    kind = draw(st.sampled_from(BESIDE_GREAT_EXPECTATIONS))
     text = f"text{draw(st.sampled_from('12'))}"
     if kind.endswith("be_null"):
         return check(kind, column=draw(st.sampled_from(COLUMNS)).name)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from veilflow.checks import KNOWN_EXPECTATIONS, ROW_EXPECTATIONS, TABLE_EXPECTATIONS, plan_check
+from veilflow.checks import KNOWN_EXPECTATIONS, REFUSED_EXPECTATIONS, plan_check
 from veilflow.errors import Place, VeilError
 
 PLACE = Place("pipelines/expectations/people.json", 3)
@@ -96,10 +96,60 @@ def test_refuses_what_great_expectations_would_drop_or_fail_on(raw: dict[str, An
     assert word in error.hint
 
 
-@pytest.mark.parametrize("kind", sorted(KNOWN_EXPECTATIONS - ROW_EXPECTATIONS.keys() - TABLE_EXPECTATIONS.keys()))
-def test_refuses_expectations_that_are_neither_about_rows_nor_counted(kind: str) -> None:
-    """They exist, so they are not unknown: VEIL305."""
-    assert refused(expectation(kind, column="a")).code == "VEIL305"
+@pytest.mark.parametrize("kind", sorted(REFUSED_EXPECTATIONS))
+def test_refuses_by_name_what_cannot_be_judged(kind: str) -> None:
+    """They exist, so they are not unknown: VEIL305, with the reason and what to write instead."""
+    error = refused(expectation(kind, column="a"))
+    assert error.code == "VEIL305" and "expect" in error.hint
+
+
+def test_every_core_expectation_is_judged_or_refused_by_name() -> None:
+    """Those that the installed Great Expectations registers, and none of its is forgotten."""
+    code = "from great_expectations.expectations.registry import list_registered_expectation_implementations as all_; print('\\n'.join(all_()))"
+    core = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    ours = {name for name in core if name.startswith("expect_")} | {"unexpected_rows_expectation"}
+    assert len(ours) > 50
+    assert ours <= KNOWN_EXPECTATIONS
+    assert KNOWN_EXPECTATIONS - ours == {
+        "expect_column_max_to_be_recent", "expect_column_values_to_be_in_other_table",
+        "expect_compound_columns_to_be_in_other_table", "expect_column_sum_to_equal_other_table",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "kwargs", "word"),
+    [
+        ("expect_column_median_to_be_between", {"column": "a", "min_value": 1, "mostly": 0.5}, "no argument"),
+        ("expect_column_quantile_values_to_be_between", {"column": "a", "quantile_ranges": {"quantiles": [2], "value_ranges": [[0, 1]]}}, "quantile_ranges"),
+        ("expect_column_quantile_values_to_be_between", {"column": "a", "quantile_ranges": {"quantiles": [0.5], "value_ranges": [[2, 1]]}}, "quantile_ranges"),
+        ("expect_column_value_z_scores_to_be_less_than", {"column": "a"}, "threshold"),
+        ("expect_column_values_to_not_be_outliers", {"column": "a", "method": "mad"}, "method"),
+        ("expect_column_to_exist", {"column": "a", "row_condition": "b > 1"}, "no argument"),
+        ("expect_table_columns_to_match_set", {"column_set": []}, "column_set"),
+        ("expect_column_max_to_be_recent", {"column": "a", "within_days": -1}, "within_days"),
+        ("expect_column_values_to_match_like_pattern", {"column": "a", "like_pattern": "a%", "escape": "ab"}, "escape"),
+        ("expect_column_values_to_match_json_schema", {"column": "a", "json_schema": []}, "json_schema"),
+    ],
+)  # fmt: skip
+def test_refuses_arguments_that_do_not_fit_a_table_check(kind: str, kwargs: dict[str, Any], word: str) -> None:
+    """VEIL207 names the argument."""
+    error = refused(expectation(kind, **kwargs))
+    assert error.code == "VEIL207" and word in error.problem
+
+
+@pytest.mark.parametrize("kind", ["increasing", "decreasing"])
+def test_the_output_has_no_order(kind: str) -> None:
+    """VEIL305: a database keeps its rows in none."""
+    raw = expectation(f"expect_column_values_to_be_{kind}", column="a") | {"meta": {"veilflow": {"stage": "output"}}}
+    assert refused(raw).code == "VEIL305"
+
+
+def test_a_suite_that_forces_great_expectations_forces_it_for_rows() -> None:
+    """What is counted over a stream stays ours; asked for by the expectation itself, it is refused."""
+    forced = {"veilflow": {"engine": "great_expectations"}}
+    raw = expectation("expect_column_values_to_be_unique", column="a")
+    assert plan_check(raw, PLACE, forced).engine == "compiled"
+    assert refused(raw | {"meta": forced}).code == "VEIL207"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from veilflow.checks import TABLE_EXPECTATIONS, TableChecker, plan_check
+from veilflow.checks import COLUMN_EXPECTATIONS, TABLE_EXPECTATIONS, TableChecker, plan_check
 from veilflow.checks.comparison import fit_check
 from veilflow.checks.distinct import Distinct, DistinctValues, _merged
 from veilflow.checks.great_expectations_import import import_great_expectations
@@ -35,6 +35,10 @@ CELLS = {
     "real": st.sampled_from([0.0, -0.0, 0.1, 0.2, 0.5, float("nan"), 1e16]),
     "day": st.dates(date(2000, 1, 1), date(2000, 1, 4)),
 }  # fmt: skip
+
+
+#: What Great Expectations has, and what the rows decide.
+KINDS = sorted(TABLE_EXPECTATIONS.keys() - COLUMN_EXPECTATIONS.keys() - {"expect_column_max_to_be_recent"})
 
 
 def check(kind: str, **kwargs: Any) -> CheckPlan:
@@ -58,26 +62,70 @@ def bounds(draw: st.DrawFn, values: st.SearchStrategy[Any], strict: bool) -> dic
 
 @st.composite
 def checks(draw: st.DrawFn) -> CheckPlan:
-    kind = draw(st.sampled_from(sorted(TABLE_EXPECTATIONS)))
+    kind = draw(st.sampled_from(KINDS))
+    condition = draw(st.sampled_from([{}, {}, {"row_condition": "whole > 0", "condition_parser": "pandas"}]))
+    return check(
+        kind, **draw(arguments(kind)), **(condition if "row_condition" in TABLE_EXPECTATIONS[kind].takes else {})
+    )
+
+
+@st.composite
+def arguments(draw: st.DrawFn, kind: str) -> dict[str, Any]:
     name = draw(st.sampled_from([column.name for column in COLUMNS]))
+    mostly = {"mostly": draw(st.sampled_from([1.0, 0.8, 0.5]))}
     if kind == "expect_table_row_count_to_equal":
-        return check(kind, value=draw(st.integers(1, 9)))
+        return {"value": draw(st.integers(1, 9))}
     if kind == "expect_table_row_count_to_be_between":
-        return check(kind, **bounds(draw, st.integers(0, 9), strict=False))
+        return bounds(draw, st.integers(0, 9), strict=True)
     if kind == "expect_column_values_to_be_unique":
-        return check(kind, column=name, mostly=draw(st.sampled_from([1.0, 0.5])))
+        return {"column": name, **mostly}
     if kind == "expect_compound_columns_to_be_unique":
         rule = draw(st.sampled_from(["all_values_are_missing", "any_value_is_missing", "never"]))
-        return check(kind, column_list=["text", "whole"], ignore_row_if=rule)
-    if "distinct_values" in kind:
+        return {"column_list": ["text", "whole"], "ignore_row_if": rule, **mostly}
+    if "value_to_be_in_set" in kind or "distinct_values" in kind:
+        name = draw(st.sampled_from(["text", "whole", "real"])) if "common" in kind else name
         wanted = draw(st.lists(CELLS[name].filter(lambda one: one == one), min_size=1, max_size=5, unique=True))
-        return check(kind, column=name, value_set=wanted)
+        return {"column": name, "value_set": wanted} | ({"ties_okay": draw(st.booleans())} if "common" in kind else {})
     if "proportion" in kind:
-        return check(kind, column=name, **bounds(draw, st.sampled_from([0.0, 0.5, 1.0]), strict=True))
+        return {"column": name, **bounds(draw, st.sampled_from([0.0, 0.5, 1.0]), strict=True)}
     if "unique_value_count" in kind:
-        return check(kind, column=name, **bounds(draw, st.integers(0, 6), strict=True))
-    name = draw(st.sampled_from(["whole", "real"] if "sum" in kind or "mean" in kind else ["whole", "real", "day"]))
-    return check(kind, column=name, **bounds(draw, CELLS[name].filter(lambda one: one == one), strict=True))
+        return {"column": name, **bounds(draw, st.integers(0, 6), strict=True)}
+    if "creasing" in kind:
+        return {"column": draw(st.sampled_from(["whole", "real", "day"])), "strictly": draw(st.booleans()), **mostly}
+    if "min_to" in kind or "max_to" in kind:
+        name = draw(st.sampled_from(["whole", "real", "day"]))
+        return {"column": name, **bounds(draw, CELLS[name].filter(lambda one: one == one), strict=True)}
+    name = draw(st.sampled_from(["whole", "real"]))
+    if "z_scores" in kind:
+        return {
+            "column": name,
+            "threshold": draw(st.sampled_from([0.5, 1, 1.5, -1])),
+            "double_sided": draw(st.booleans()),
+            **mostly,
+        }
+    if "outliers" in kind:
+        return {
+            "column": name,
+            "method": draw(st.sampled_from(["iqr", "std"])),
+            "multiplier": draw(st.sampled_from([0, 0.5, 1, 1.5])),
+            **mostly,
+        }
+    if "quantile" in kind:
+        shares = draw(st.lists(st.sampled_from([0, 0.1, 0.25, 0.5, 0.6, 1]), min_size=1, max_size=3))
+        ranges = [draw(ranges_of(name)) for _ in shares]
+        how = draw(st.sampled_from([False, "linear", "lower", "higher", "midpoint", "nearest"]))
+        return {
+            "column": name,
+            "quantile_ranges": {"quantiles": shares, "value_ranges": ranges},
+            "allow_relative_error": how,
+        }
+    return {"column": name, **bounds(draw, CELLS[name].filter(lambda one: one == one), strict=True)}
+
+
+@st.composite
+def ranges_of(draw: st.DrawFn, name: str) -> list[Any]:
+    low, high = sorted(draw(st.tuples(*[CELLS[name].filter(lambda one: one == one)] * 2)))
+    return [draw(st.sampled_from([low, None])), draw(st.sampled_from([high, None]))]
 
 
 def by_chunks(some: list[CheckPlan], table: pa.RecordBatch, size: int) -> list[bool]:
@@ -105,8 +153,10 @@ def by_great_expectations(some: list[CheckPlan], table: pa.RecordBatch) -> list[
     for one in some:
         columns = {"column_list": list(one.columns)} if len(one.columns) > 1 else dict.fromkeys(["column"], one.column)
         given_ = {**one.arguments, **(columns if one.columns else {})}
-        if "unique" in one.type and one.type.endswith("be_unique"):
+        if "mostly" in TABLE_EXPECTATIONS[one.type].takes:
             given_["mostly"] = one.mostly
+        if one.condition is not None:
+            given_ |= {"row_condition": "whole > 0", "condition_parser": "pandas"}
         if one.columns == ("day",):
             given_ = {name: pd.Timestamp(value) if isinstance(value, date) else value for name, value in given_.items()}
             if "value_set" in given_:
