@@ -161,7 +161,7 @@ def resolve(loaded: Loaded, schema: SourceSchema, session: Session) -> Prepared:
     project, pipeline, names, source = loaded.project, loaded.pipeline, loaded.names, loaded.source
     decision = decide_loaded(loaded, schema)
     if decision.errors:
-        return Prepared(project, pipeline, names, source, decision, None, loaded.others)
+        return Prepared(project, pipeline, names, source, decision, None, others=loaded.others)
     try:
         target = target_of(project, pipeline, names, decision.plan.output_schema, session)
         publish = target.inspect()
@@ -170,7 +170,7 @@ def resolve(loaded: Loaded, schema: SourceSchema, session: Session) -> Prepared:
     except VeilError as error:
         found = (_at(part, pipeline.target.place) for part in error.parts)
         blocked = replace(decision, errors=(*decision.errors, *found))
-        return Prepared(project, pipeline, names, source, blocked, None, loaded.others)
+        return Prepared(project, pipeline, names, source, blocked, None, others=loaded.others)
     plan = replace(decision.plan, target=replace(decision.plan.target, publish=publish))
     return Prepared(project, pipeline, names, source, replace(decision, plan=plan), target, standing, loaded.others)
 
