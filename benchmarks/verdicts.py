@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 _TESTS = Path(__file__).parents[1] / "tests/unit/checks"
@@ -28,10 +28,11 @@ def _load(name: str) -> ModuleType:
     return module
 
 
-def rows(tables: int, compared: Counter[str], differ: Counter[str]) -> None:
+def rows(tables: int, start: int, compared: Counter[str], differ: Counter[str]) -> None:
     """Row expectations: the rows judged and the rows that fail. One that Great Expectations cannot judge is left out."""
     tests = _load("test_compiled")
 
+    @seed(start)
     @_drawn(tables)
     @given(tests.chunks(), st.lists(tests.checks(), min_size=_PER_TABLE, max_size=_PER_TABLE))
     def compare(chunk: Any, suite: Any) -> None:
@@ -43,10 +44,11 @@ def rows(tables: int, compared: Counter[str], differ: Counter[str]) -> None:
     compare()
 
 
-def tables(count: int, compared: Counter[str], differ: Counter[str]) -> None:
+def tables(count: int, start: int, compared: Counter[str], differ: Counter[str]) -> None:
     """Expectations about the whole table, in chunks of one, three and all rows."""
     tests = _load("test_table")
 
+    @seed(start)
     @_drawn(count)
     @given(tests.rows(), st.lists(tests.checks(), min_size=_PER_TABLE, max_size=_PER_TABLE))
     def compare(table: Any, suite: Any) -> None:
@@ -73,12 +75,17 @@ def main() -> None:
     """Compare and print; exit status 1 if any verdict differs."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.verdicts")
     parser.add_argument("--checks", type=int, default=10_000)
-    examples = max(parser.parse_args().checks // _PER_TABLE // 2, 1)
+    parser.add_argument("--seed", type=int, default=1)
+    chosen = parser.parse_args()
+    examples = max(chosen.checks // _PER_TABLE // 2, 1)
     compared: Counter[str] = Counter()
     differ: Counter[str] = Counter()
-    rows(examples, compared, differ)
-    tables(examples, compared, differ)
-    print(f"{compared.total():,} verdicts of {len(compared)} expectations, {differ.total():,} differ")
+    rows(examples, chosen.seed, compared, differ)
+    tables(examples, chosen.seed, compared, differ)
+    print(
+        f"{compared.total():,} verdicts of {len(compared)} expectations on {2 * examples:,} suites and tables, "
+        f"seed {chosen.seed}: {differ.total():,} differ"
+    )
     for kind, number in (+differ).items():
         print(f"  {kind}: {number} of {compared[kind]}")
     raise SystemExit(bool(differ.total()))

@@ -21,6 +21,7 @@ from veilflow.checks.columns_there import holds
 from veilflow.checks.comparison import fit_check
 from veilflow.checks.compiled import COMPILED_EXPECTATIONS
 from veilflow.checks.cross import Read, judge_cross
+from veilflow.checks.own import OwnExpectation
 from veilflow.checks.planning import plan_check
 from veilflow.checks.table import TableChecker
 
@@ -29,6 +30,7 @@ __all__ = [
     "COMPILED_EXPECTATIONS",
     "CROSS_EXPECTATIONS",
     "KNOWN_EXPECTATIONS",
+    "OwnExpectation",
     "REFUSED_EXPECTATIONS",
     "Read",
     "ROW_EXPECTATIONS",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from veilflow.checks.catalogue import ROW_EXPECTATIONS
+from veilflow.checks.own import expectation_of
 from veilflow.model import TEXT, CheckPlan, Chunk, ColumnType
 
 NULL_CHECKS = ("expect_column_values_to_not_be_null", "expect_column_values_to_be_null")
@@ -20,7 +20,7 @@ def form_of(check: CheckPlan, kind: ColumnType) -> str:
         return "values"
     if check.type in NULL_CHECKS:
         return "raw"
-    return "text" if ROW_EXPECTATIONS[check.type].reads_text else "values"
+    return "text" if expectation_of(check.type).reads_text else "values"
 
 
 def cells(chunk: Chunk, column: str, form: str) -> pa.Array:

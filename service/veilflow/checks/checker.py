@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from veilflow.checks.comparison import COMPILED, comparable_arguments, fit_check, fitting_condition
+from veilflow.checks.comparison import GREAT_EXPECTATIONS, comparable_arguments, fit_check, fitting_condition
 from veilflow.checks.compiled import Compiled, compile_checks, judge
 from veilflow.checks.conditions import holds, part
 from veilflow.model import TEXT, Checker, CheckOutcome, CheckPlan, Chunk, RowCondition, SourceColumn
@@ -62,7 +62,7 @@ def _group(condition: RowCondition | None, checks: Mapping[int, CheckPlan], colu
         number: (check, comparable_arguments(check, [kinds.get(column, TEXT) for column in check.columns]))
         for number, check in checks.items()
     }
-    compiled = {number: one for number, one in prepared.items() if one[0].engine == COMPILED}
+    compiled = {number: one for number, one in prepared.items() if one[0].engine != GREAT_EXPECTATIONS}
     others = {number: one for number, one in prepared.items() if number not in compiled}
     judging = None
     if others:

@@ -14,14 +14,15 @@ from typing import Any
 
 import pyarrow as pa
 
+from veilflow.checks.catalogue import KNOWN_EXPECTATIONS
 from veilflow.checks.compiled import build_test
 from veilflow.checks.conditions import fit_condition
-from veilflow.checks.patterns import parse_pattern
+from veilflow.checks.patterns import longest_for_re, parse_pattern
 from veilflow.errors import VeilError
 from veilflow.model import TEXT, CheckPlan, ColumnType, RowCondition
 
-#: The names of the two engines, as plan and results tell them.
-COMPILED, GREAT_EXPECTATIONS = "compiled", "great_expectations"
+#: The names of the engines, as plan and results tell them; ``own`` is another package's function.
+COMPILED, GREAT_EXPECTATIONS, OWN = "compiled", "great_expectations", "own"
 
 #: Expectations whose bounds are of the column's own type, and those about its numbers.
 _OF_VALUES = (
@@ -57,7 +58,9 @@ def fit_check(check: CheckPlan, columns: Mapping[str, ColumnType]) -> CheckPlan:
         fitting_condition(check, columns)
         if check.kind != "row":
             return _fit_whole(check, arguments, types)
-        if check.engine == GREAT_EXPECTATIONS:
+        if check.engine == GREAT_EXPECTATIONS and check.type in KNOWN_EXPECTATIONS:
+            if "_like_pattern" in check.type:
+                raise ValueError("Great Expectations judges it in databases alone: leave `engine` out")
             _try_patterns(check.arguments)
             return check
         compiled = build_test(check.type, arguments, types) is not None
@@ -66,7 +69,8 @@ def fit_check(check: CheckPlan, columns: Mapping[str, ColumnType]) -> CheckPlan:
             "VEIL207", f"{check.type} does not fit {check.column}: {error}",
             "change the expectation, or declare the column's type under `columns:` in the pipeline", check.place,
         ) from None  # fmt: skip
-    return check if compiled else replace(check, engine=GREAT_EXPECTATIONS)
+    ours = COMPILED if check.type in KNOWN_EXPECTATIONS else OWN
+    return replace(check, engine=ours if compiled else GREAT_EXPECTATIONS)
 
 
 def _fit_whole(check: CheckPlan, arguments: Mapping[str, Any], types: Sequence[ColumnType]) -> CheckPlan:
@@ -113,8 +117,8 @@ def _sets(arguments: Mapping[str, Any], types: tuple[ColumnType, ...]) -> dict[s
 
 def _try_patterns(arguments: Mapping[str, Any]) -> None:
     """ValueError for a pattern that ``re`` compiles and pandas' own engine (RE2, through Arrow) does not:
-    possessive and atomic groups, comments, repetitions above 1,000. Else it would fail on the first chunk. One that
-    pandas gives to ``re`` must be safe there."""
+    possessive and atomic groups, comments, repetitions above 1,000. Else it would fail on the first chunk. Each must be
+    safe in ``re``, which pandas takes for some cells."""
     patterns = (*arguments.get("regex_list", ()), *([arguments["regex"]] if "regex" in arguments else ()))
     if not patterns:
         return
@@ -122,6 +126,7 @@ def _try_patterns(arguments: Mapping[str, Any]) -> None:
 
     for pattern in patterns:
         parse_pattern(pattern)
+        longest_for_re(pattern)
         try:
             pd.Series(["a"], dtype="str").str.contains(pattern)
         except Exception:  # noqa: BLE001  # whatever the engine raises, it does not take the pattern

@@ -19,10 +19,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from veilflow.checks.catalogue import KNOWN_EXPECTATIONS
 from veilflow.checks.cells import NULL_CHECKS, cells, form_of, unjudged
 from veilflow.checks.date_formats import date_format_test
 from veilflow.checks.json_schemas import schema_test
 from veilflow.checks.like_patterns import like_pattern
+from veilflow.checks.own import own_test
 from veilflow.checks.patterns import parse_pattern
 from veilflow.errors import VeilError
 from veilflow.model import TEXT, CheckOutcome, CheckPlan, Chunk, ColumnType, SourceColumn
@@ -36,6 +38,8 @@ _EXACT_IN_DOUBLE = 2**53
 def build_test(kind: str, arguments: Arguments, types: Sequence[ColumnType]) -> Test | None:
     """The test of an expectation whose arguments are in their columns' form; None if it is not compiled.
     ValueError for a pattern that is not safe in any engine."""
+    if kind not in KNOWN_EXPECTATIONS:
+        return own_test(kind, arguments)
     builder = _BUILDERS.get(kind)
     return builder(arguments, types) if builder else None
 

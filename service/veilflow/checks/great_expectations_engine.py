@@ -18,9 +18,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from veilflow.checks.catalogue import ROW_EXPECTATIONS
 from veilflow.checks.cells import cells, form_of, unjudged
 from veilflow.checks.great_expectations_import import import_great_expectations
+from veilflow.checks.own import expectation_of
+from veilflow.checks.patterns import longest_for_re
 from veilflow.errors import VeilError
 from veilflow.model import TEXT, CheckOutcome, CheckPlan, Chunk, SourceColumn
 
@@ -49,15 +50,29 @@ class GreatExpectationsChecker:
         """``checks`` by their number in the plan, each with its arguments in the form of its columns."""
         self._checks = {number: check for number, (check, _) in checks.items()}
         self._arguments = {number: _for_great_expectations(arguments) for number, (_, arguments) in checks.items()}
+        longest = {number: _longest(arguments) for number, (_, arguments) in checks.items()}
+        self._longest = {number: length for number, length in longest.items() if length is not None}
         _silence()
         self._types = {column.name: column.type for column in columns}
         self._local = threading.local()
 
     def judge(self, chunk: Chunk) -> list[CheckOutcome]:
         """Every check on a chunk with rows. VEIL105 where Great Expectations fails on one; its text is not passed on."""
+        self._refuse_long_cells(chunk)
         frame = self._frame(chunk)
         answers = self._answers(frame)
         return [self._outcome(number, answers.get(number), chunk) for number in self._checks]
+
+    def _refuse_long_cells(self, chunk: Chunk) -> None:
+        """VEIL105 for a cell on which a pattern could take very long in ``re``."""
+        for number, longest in self._longest.items():
+            check = self._checks[number]
+            for column in check.columns:
+                if (pc.max(pc.utf8_length(cells(chunk, column, self._form(check, column)))).as_py() or 0) > longest:
+                    raise VeilError(
+                        "VEIL105", f"{check.type} on {column} could not be judged: a cell is too long for its pattern",
+                        "leave `engine: great_expectations` out: compiled, it takes linear time", check.place,
+                    )  # fmt: skip
 
     def _answers(self, frame: pd.DataFrame) -> dict[int, Any]:
         """Great Expectations' result of each check, by its number. All checks go in one pass with row indices:
@@ -122,7 +137,7 @@ class GreatExpectationsChecker:
         asset = context.data_sources.add_pandas("chunks").add_dataframe_asset("chunk")
         expectations = []
         for number, check in self._checks.items():
-            spec = ROW_EXPECTATIONS[check.type]
+            spec = expectation_of(check.type)
             names = [self._frame_column(check, column) for column in check.columns]
             together = spec.columns == ("column_list",)
             columns = {"column_list": names} if together else dict(zip(spec.columns, names, strict=True))
@@ -130,6 +145,12 @@ class GreatExpectationsChecker:
             expectations.append(get_expectation_impl(check.type)(**columns, **self._arguments[number], meta=meta))
         suite = gx.ExpectationSuite(name="checks", expectations=expectations)
         return _Built(asset.add_batch_definition_whole_dataframe("whole"), suite)
+
+
+def _longest(arguments: Mapping[str, Any]) -> int | None:
+    """The longest cell that the patterns of a check may be given in ``re``; None without a pattern."""
+    patterns = [*arguments.get("regex_list", ()), *([arguments["regex"]] if "regex" in arguments else ())]
+    return min(map(longest_for_re, patterns), default=None)
 
 
 def _raised(info: Any) -> bool:

@@ -10,12 +10,14 @@ from typing import Any, Literal
 from veilflow.checks.arguments import KINDS, kind_of
 from veilflow.checks.catalogue import (
     CROSS_EXPECTATIONS,
+    KNOWN_EXPECTATIONS,
     REFUSED_EXPECTATIONS,
     ROW_EXPECTATIONS,
     TABLE_EXPECTATIONS,
     Expectation,
 )
 from veilflow.checks.conditions import parse_condition
+from veilflow.checks.own import names, own
 from veilflow.errors import Place, VeilError
 from veilflow.model import CheckPlan, RowCondition
 
@@ -33,6 +35,9 @@ _STAGES = ("source", "output")
 _SEVERITIES = {"critical": "refuse", "warning": "quarantine", "info": "warn"}
 #: What is about the order of rows, which only the source has.
 _IN_ORDER = ("expect_column_values_to_be_increasing", "expect_column_values_to_be_decreasing")
+_COLUMNS = ("column", "column_A", "column_B", "column_list")
+#: What another package's argument is, only that package knows.
+_ANYTHING = (lambda _value: True, "")
 _SHOWN = 60
 
 
@@ -63,6 +68,8 @@ def plan_check(raw: Mapping[str, Any], place: Place, suite: Mapping[str, Any] | 
     if "mostly" in expectation.takes:
         mostly = _mostly(arguments.pop("mostly", mostly), str(kind), place)
     _check_arguments(str(kind), expectation, arguments, place)
+    if str(kind) not in KNOWN_EXPECTATIONS and not own(str(kind)).accepts(arguments):
+        raise VeilError("VEIL207", f"{kind} does not take its arguments", "look at its package's documentation", place)
     if scope == "cross":
         _check_other(str(kind), arguments, place)
     columns = _columns(expectation, arguments)
@@ -140,7 +147,11 @@ def _settings(raw: Mapping[str, Any], suite: Mapping[str, Any], place: Place) ->
     if severity is not None and severity not in _SEVERITIES:
         raise _unknown("there is no such severity", str(severity), _SEVERITIES, place)
     from_severity = {"on_fail": _SEVERITIES[severity]} if severity is not None else {}
-    found = {**_ours(suite, _META[1:], place), **from_severity, **_ours(raw.get("meta"), _META, place)}
+    found = {
+        **_ours(suite, (*_META[1:], "allow_empty"), place),
+        **from_severity,
+        **_ours(raw.get("meta"), _META, place),
+    }
     for key, known in (("engine", _ENGINES), ("on_fail", _ON_FAIL), ("stage", _STAGES)):
         if key in found and found[key] not in known:
             raise _unknown(f"meta.veilflow.{key} does not fit", str(found[key]), known, place)
@@ -164,7 +175,14 @@ def _expectation(kind: Any, place: Place) -> Expectation:
         return judged[kind]
     if isinstance(kind, str) and kind in REFUSED_EXPECTATIONS:
         raise VeilError("VEIL305", f"{kind} cannot be judged", REFUSED_EXPECTATIONS[kind], place)
-    raise _unknown(f'there is no expectation "{kind}"', str(kind), sorted(judged), place)
+    try:
+        return own(str(kind)).expectation
+    except ValueError as error:
+        raise VeilError(
+            "VEIL207", f"{kind} cannot be used: {error}", "repair or reinstall its package", place
+        ) from None
+    except LookupError:
+        raise _unknown(f'there is no expectation "{kind}"', str(kind), sorted({*judged, *names()}), place) from None
 
 
 def _unknown(problem: str, name: str, known: Iterable[str], place: Place) -> VeilError:
@@ -196,7 +214,7 @@ def _check_arguments(kind: str, expectation: Expectation, given: Mapping[str, An
     for name, value in given.items():
         if name not in known:
             raise _unknown(f'{kind} has no argument "{name}"', str(name), (*known, *expectation.takes), place)
-        fits, wanted = KINDS[kind_of(kind, name)]
+        fits, wanted = KINDS[kind_of(kind, name)] if kind in KNOWN_EXPECTATIONS or name in _COLUMNS else _ANYTHING
         if not fits(value):
             raise VeilError("VEIL207", f"{kind}: {name} does not fit", f"{name} takes {wanted}", place)
     missing = [name for name in (*expectation.columns, *expectation.required) if name not in given]

@@ -397,12 +397,14 @@ def load_suite(project: Path, name: str, parameters: typing.Mapping[str, Any] | 
     entries = node.value if node is not None and isinstance(node.value, list) else []
     if node is not None and not isinstance(node.value, list):
         root.wrong(node, "must be a list", "expectations")
-    if not entries and not problems:
+    about = meta.plain if meta is not None and isinstance(meta.value, dict) else {}
+    if not entries and not problems and not _allows_empty(about):
         problems.append(
             VeilError(
                 "VEIL208",
                 f"{shown} has no expectation",
-                "an empty suite passes everything: add one, or take `expectations:` out of the pipeline",
+                "an empty suite passes everything: add one, take `expectations:` out of the pipeline, or say "
+                "`meta: {veilflow: {allow_empty: true}}`",
                 Place(shown),
             )
         )
@@ -415,8 +417,12 @@ def load_suite(project: Path, name: str, parameters: typing.Mapping[str, Any] | 
             )
     raise_all(problems)
     found = _filled(entries, {} if defaults is None else defaults.plain, parameters or {}, Place(shown))
-    about = meta.plain if meta is not None and isinstance(meta.value, dict) else {}
     return SuiteConfig(name, found, Place(shown), about)
+
+
+def _allows_empty(about: typing.Mapping[str, Any]) -> bool:
+    ours = about.get("veilflow")
+    return isinstance(ours, dict) and ours.get("allow_empty") is True
 
 
 def _filled(

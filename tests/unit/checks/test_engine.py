@@ -104,8 +104,9 @@ CASES = [
 
 
 def test_every_row_expectation_has_a_case() -> None:
-    """The cases below cover the whole table."""
-    assert {check.type for check, _, _ in CASES} == set(ROW_EXPECTATIONS)
+    """The cases above cover the whole table, but for what test_texts.py has."""
+    texts = {name for name in ROW_EXPECTATIONS if "_like_pattern" in name or name.endswith("json_schema")}
+    assert {check.type for check, _, _ in CASES} == set(ROW_EXPECTATIONS) - texts
 
 
 @pytest.mark.parametrize("engine", ["compiled", "great_expectations"])
@@ -187,6 +188,17 @@ def test_an_expectation_that_raises_is_an_error_without_its_text(
 
 def test_the_table_knows_every_expectation_that_great_expectations_registers() -> None:
     """A new release brings new types: this says which."""
-    from great_expectations.expectations.registry import list_registered_expectation_implementations
+    from great_expectations.expectations.registry import (
+        get_expectation_impl,
+        list_registered_expectation_implementations,
+    )
 
-    assert set(list_registered_expectation_implementations()) == KNOWN_EXPECTATIONS
+    theirs = {
+        name for name in list_registered_expectation_implementations()
+        if get_expectation_impl(name).__module__.startswith("great_expectations.")
+    }  # fmt: skip
+    assert theirs <= KNOWN_EXPECTATIONS
+    assert KNOWN_EXPECTATIONS - theirs == {
+        "expect_column_max_to_be_recent", "expect_column_values_to_be_in_other_table",
+        "expect_compound_columns_to_be_in_other_table", "expect_column_sum_to_equal_other_table",
+    }  # fmt: skip

@@ -98,3 +98,11 @@ def test_refuses_a_like_pattern_that_ends_with_its_escape() -> None:
     raw = {"type": "expect_column_values_to_match_like_pattern", "kwargs": {"column": "t", "like_pattern": "a\\"}}
     with pytest.raises(VeilError, match="escape"):
         fit_check(plan_check(raw, Place("suite.json", 1)), {"t": TEXT})
+
+
+def test_like_cannot_be_handed_to_great_expectations() -> None:
+    """It judges it in databases alone; the plan refuses before the first chunk would fail."""
+    raw = {"type": "expect_column_values_to_match_like_pattern", "kwargs": {"column": "t", "like_pattern": "a%"}}
+    check = plan_check(raw | {"meta": {"veilflow": {"engine": "great_expectations"}}}, Place("suite.json", 1))
+    with pytest.raises(VeilError, match="databases alone"):
+        fit_check(check, {"t": TEXT})
