@@ -287,7 +287,7 @@ CODES: dict[str, Code] = {
     ),
     "VEIL319": Code(
         "The target refuses a value",
-        "A constraint of the table does not allow a row, or its type cannot hold a value. Nothing was published; the message names the rule or the column, never the value.",
+        "A constraint of the table does not allow a row, or its type cannot hold a value. Nothing was published; the message names the rule or the column, never the value. `on_refused_row: quarantine` in the pipeline's target holds such rows back.",
     ),
     "VEIL320": Code(
         "The policy does not let originals be shown",

@@ -353,7 +353,10 @@ def plan_lines(document: Mapping[str, Any], decision: Decision) -> list[str]:
     source, target = plan.source, plan.target
     if source.files:
         lines.append(f"source  {source.kind} {source.location}: {source.files:,} file{'s' * (source.files > 1)}")
-    lines.append(f"target  {target.kind} {target.location}, table {target.table}: {target.mode} by {target.publish}")
+    lines.append(
+        f"target  {target.kind} {target.location}, table {target.table}: {target.mode} by {target.publish}; "
+        f"rows that it refuses: {target.on_refused_row}"
+    )
     lines += [f"reads   {words}" for words in _reads(document)]
     lines.append(f"secrets {', '.join(document['secrets']) or 'none'}")
     return lines + finding_lines(document["findings"])

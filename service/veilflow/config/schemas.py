@@ -107,7 +107,8 @@ def _filter() -> Schema:
 
 def _target() -> Schema:
     shared: Mapping[str, Schema] = {
-        "table": _NAMED, "mode": _choice("replace", "append", "merge"), "key": _list(_TEXT), "delete": _FLAG
+        "table": _NAMED, "mode": _choice("replace", "append", "merge"), "key": _list(_TEXT), "delete": _FLAG,
+        "on_refused_row": _choice("refuse", "quarantine"),
     }  # fmt: skip
     on_disk = [kind for kind in TARGET_KINDS if kind not in SERVERS]
     merges = {

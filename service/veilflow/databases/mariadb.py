@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -20,6 +22,8 @@ _DENIED = (1044, 1045, 1142, 1143, 1227, 1370, 1698)
 _LOST = (1040, 1053, 1158, 1159, 1160, 1161, 1205, 1213, 1317, 1927, 2002, 2003, 2006, 2013, 2055)
 _FULL = (1021, 1030, 1114)
 _REFUSED = (1048, 1062, 1264, 1265, 1292, 1364, 1366, 1406, 1411, 1451, 1452, 1557, 1586, 3819, 4025)
+#: Error 4025 tells names and nothing else.
+_CONSTRAINT = re.compile("CONSTRAINT `(.+?)` failed for ")
 _TOO_WIDE = (1117, 1118)
 
 
@@ -53,8 +57,9 @@ def quote(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-def mapped(error: BaseException) -> VeilError:
-    """Ours for a driver's error, by its number; the text quotes rows."""
+def mapped(error: BaseException, columns: Sequence[str] = ()) -> VeilError:
+    """Ours for a driver's error, by its number; the text quotes rows. ``columns`` are those of the rows that were sent:
+    one of them is named where the server says which."""
     if isinstance(error, VeilError):
         return error
     number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
@@ -70,7 +75,7 @@ def mapped(error: BaseException) -> VeilError:
         return VeilError("VEIL101", "the database's disk is full", "free some space and run again")
     if number in _REFUSED:
         return VeilError(
-            "VEIL319", f"a constraint or a type of the table refuses a value (error {number})",
+            "VEIL319", f"a constraint or a type of the table refuses a value{_where(error, columns)} (error {number})",
             "look at the table's checks, keys and triggers; the row is not shown",
         )  # fmt: skip
     if number in _TOO_WIDE:
@@ -84,3 +89,12 @@ def mapped(error: BaseException) -> VeilError:
         "VEIL102", f"the database refused a statement (error {number})",
         "look the number up in MariaDB's documentation; the text is not shown, it may quote rows",
     )  # fmt: skip
+
+
+def _where(error: BaseException, columns: Sequence[str]) -> str:
+    """Which constraint or column; from a text that may quote a row no more is taken than one of our own names."""
+    number, text = error.args[0], str(error.args[1]) if len(error.args) > 1 else ""
+    if number == 4025 and (constraint := _CONSTRAINT.match(text)):
+        return f': constraint "{constraint[1]}"'
+    named = (name for name in columns if f"column '{name}' " in text or f".`{name}` at row" in text or f"Column '{name}' " in text)  # fmt: skip
+    return "".join(f' of the column "{name}"' for name in list(named)[:1])

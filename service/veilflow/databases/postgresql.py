@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode, urlunsplit
 
@@ -29,12 +30,13 @@ def connect(url: Secret) -> psycopg.Connection[Any]:
         raise mapped(error) from None
 
 
-def mapped(error: BaseException) -> VeilError:
-    """Ours for a driver's error, by SQLSTATE; the drivers' texts quote rows and addresses."""
+def mapped(error: BaseException, columns: Sequence[str] = ()) -> VeilError:
+    """Ours for a driver's error, by SQLSTATE; the drivers' texts quote rows and addresses. ``columns`` are those of the
+    rows that were sent: one of them is named where the server says which."""
     if isinstance(error, VeilError):
         return error
     state = getattr(error, "sqlstate", None) or ""
-    text = str(error).lower()
+    text = "" if state else str(error).lower()  # with a state the text may quote a row, which says anything
     if state.startswith("28") or "password authentication failed" in text or "no password supplied" in text:
         return VeilError(
             "VEIL402", "the database rejected the user or password", "check the connection's credential in its store"
@@ -54,7 +56,7 @@ def mapped(error: BaseException) -> VeilError:
     if state.startswith(("22", "23", "54")):
         return VeilError(
             "VEIL319",
-            f"{_refusing(error)} refuses a value (SQLSTATE {state})",
+            f"{_refusing(error, columns)} refuses a value (SQLSTATE {state})",
             "look at the table's checks, keys and triggers; the row is not shown",
         )
     lost = state.startswith(("08", "57P", "53")) or state in ("40001", "40P01", "55P03")
@@ -71,10 +73,16 @@ def mapped(error: BaseException) -> VeilError:
     )
 
 
-def _refusing(error: BaseException) -> str:
-    """What refused: the names of constraint, table and column stand apart from the text, which quotes rows."""
+def _refusing(error: BaseException, columns: Sequence[str]) -> str:
+    """What refused: the names of constraint, table and column stand apart from the text, which quotes rows. A column that
+    does not fit its type stands only in COPY's context, from which no more is taken than one of our own names."""
+    fields = {bytes(key): bytes(text).decode("utf-8", "replace") for key, text in getattr(error, "details", ())}
     diagnosis = getattr(error, "diag", None)
+    table = getattr(diagnosis, "table_name", None)
     for what in ("constraint", "column"):
-        if name := getattr(diagnosis, f"{what}_name", None):
-            return f'the {what} "{name}" of the table "{getattr(diagnosis, "table_name", "")}"'
-    return "a constraint or a type of the table"
+        name = getattr(diagnosis, f"{what}_name", None) or fields.get(f"PG_DIAG_{what.upper()}_NAME".encode())
+        if name:
+            return f'the {what} "{name}"' + (f' of the table "{table}"' if table else "")
+    context = fields.get(b"PG_DIAG_CONTEXT", "")
+    found = next((name for name in columns if context.endswith(f", column {name}")), None)
+    return f'the type of the column "{found}"' if found else "a constraint or a type of the table"

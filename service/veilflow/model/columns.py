@@ -113,7 +113,7 @@ class SourceConfig:
 @dataclass(frozen=True, slots=True)
 class TargetConfig:
     """A pipeline's ``target:``: a ``path`` (files, SQLite) or a ``connection`` of ``secrets/names.yaml``; ``key`` and
-    ``delete`` are those of ``mode: merge``."""
+    ``delete`` are those of ``mode: merge``. ``on_refused_row`` is about rows that the target does not take."""
 
     kind: str
     table: str
@@ -124,3 +124,4 @@ class TargetConfig:
     place: Place | None = None
     key: tuple[str, ...] = ()
     delete: bool = False
+    on_refused_row: BadRowRule = "refuse"

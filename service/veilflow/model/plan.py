@@ -144,6 +144,7 @@ class TargetPlan:
     publish: Publish
     key: tuple[str, ...] = ()
     delete: bool = False
+    on_refused_row: BadRowRule = "refuse"
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,8 @@ class Output:
 class Receipt:
     """What one chunk came to; commits in the transaction that loads its rows.
 
-    ``digest`` is keyed (HMAC-SHA-256 with the run's fingerprint key, hex) over the treated rows.
+    ``digest`` is keyed (HMAC-SHA-256 with the run's fingerprint key, hex) over the treated rows, those that the target
+    then refused among them: so it can be made again without the target.
     ``failures`` counts rows per reason key, ``evaluated`` rows judged per check index: so a resumed run can
     judge ``mostly`` over all chunks without reading the skipped ones again.
     """
@@ -81,7 +82,11 @@ class Writer(Protocol):
     """One connection that loads chunks into the run's staging table."""
 
     def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
-        """Rows and receipt in one transaction; returns only after the commit was seen to hold."""
+        """Rows and receipt in one transaction; returns only after the commit was seen to hold. VEIL319 where the target
+        does not take a row: nothing of the chunk is kept."""
+
+    def attempt(self, rows: pa.RecordBatch | pa.Table) -> None:
+        """Give the target rows and take them back: raises what ``load`` would, and keeps nothing."""
 
 
 class OutputView(Protocol):

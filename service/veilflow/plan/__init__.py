@@ -110,7 +110,16 @@ def decide(
         checks=checks,
         filters=filters,
         source=SourcePlan(pipeline.source.kind, pipeline.source.shown, schema.files),
-        target=TargetPlan(target.kind, target.shown, target.table, target.mode, publish, target.key, target.delete),
+        target=TargetPlan(
+            target.kind,
+            target.shown,
+            target.table,
+            target.mode,
+            publish,
+            target.key,
+            target.delete,
+            target.on_refused_row,
+        ),  # fmt: skip
         secrets=secrets_needed(pipeline, names),
         keyring=keyring,
         on_bad_row=pipeline.source.on_bad_row,

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from veilflow.errors import VeilError
 from veilflow.model import Checker, Chunk, FilterPlan, Plan, QuarantinedRow, Receipt, Surrogates, Window, row_number
-from veilflow.run.treat import Keys, TreatedRows, treat
+from veilflow.run.treat import Keys, Rows, TreatedRows, treat
 from veilflow.sources.windows import narrowed
 
 #: Positions of failing rows that a receipt keeps per check, and a result tells.
@@ -38,9 +38,13 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Treated:
-    """A chunk after its treatment: rows to load, rows to hold back, and the receipt that goes with both."""
+    """A chunk after its treatment: rows to load, rows to hold back, and the receipt that goes with both.
+
+    ``kept`` says for each row to load which row of the chunk it was.
+    """
 
     rows: pa.Table
+    kept: Rows
     quarantined: tuple[QuarantinedRow, ...]
     receipt: Receipt
 
@@ -85,7 +89,7 @@ def process(chunk: Chunk, work: Work) -> Treated:
         raise _bad_row(source, chunk.rejected[0].position, chunk.rejected[0].reason)
     failures.update(reason_key("row", None, row.reason) for row in chunk.rejected)
     keep = ~held & _filters(chunk.values, plan.filters)
-    rows = _treat(chunk, keep, work, held, reasons, failures)
+    rows, kept = _treat(chunk, keep, work, held, reasons, failures)
     quarantined = tuple(
         QuarantinedRow(row, int(chunk.positions[row]), tuple(why)) for row, why in sorted(reasons.items())
     ) + tuple(QuarantinedRow(None, row.position, (row.reason,), row.raw) for row in chunk.rejected)
@@ -103,13 +107,14 @@ def process(chunk: Chunk, work: Work) -> Treated:
         file=chunk.file,
         newest=chunk.newest,
     )
-    return Treated(rows, quarantined, receipt)
+    return Treated(rows, kept, quarantined, receipt)
 
 
 def _treat(
     chunk: Chunk, keep: Mask, work: Work, held: Mask, reasons: dict[int, list[str]], failures: Counter[str]
-) -> pa.Table:
-    """The kept rows after treatment, without those that a treatment does not take: they are held back."""
+) -> tuple[pa.Table, Rows]:
+    """The kept rows after treatment, without those that a treatment does not take: they are held back. And which rows
+    of the chunk they were."""
     kept = np.flatnonzero(keep)
     values = chunk.values if keep.all() else chunk.values.filter(pa.array(keep))
     done: TreatedRows = treat(
@@ -122,14 +127,14 @@ def _treat(
         surrogates=work.surrogates,
     )
     if not done.unfit:
-        return done.table
+        return done.table, kept
     fits = np.ones(len(kept), dtype=bool)
     for cells in done.unfit:
         new = cells.rows[fits[cells.rows]]
         failures[reason_key("treatment", cells.column, cells.reason)] += len(new)
         _hold(kept[cells.rows], f"{cells.column}: {cells.reason}", held, reasons)
         fits[cells.rows] = False
-    return done.table.filter(pa.array(fits))
+    return done.table.filter(pa.array(fits)), kept[fits]
 
 
 def _same_columns(chunk: Chunk, plan: Plan, source: str) -> None:

@@ -330,6 +330,7 @@ class _Run:
                     lambda chunk: self._processed(chunk, work),
                     quarantine,
                     opened.target,
+                    hold_refused=plan.target.on_refused_row == "quarantine",
                     deadline=self.deadline,
                     on_progress=self.on_progress,
                 )

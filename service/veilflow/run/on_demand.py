@@ -170,6 +170,7 @@ def _anonymize_source(
                 lambda chunk: process(chunk, work),
                 _LeavesOut(),
                 target,
+                hold_refused=True,
                 deadline=None,
                 on_progress=lambda _progress: None,
             )

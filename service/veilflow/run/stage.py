@@ -28,6 +28,7 @@ from veilflow.model import (
     Writer,
 )
 from veilflow.run.chunk import Treated
+from veilflow.run.refused import without_refused
 
 OnProgress = Callable[[Progress], None]
 
@@ -52,16 +53,18 @@ def stage(
     quarantine: HoldsBack,
     target: Target,
     *,
+    hold_refused: bool,
     deadline: float | None,
     on_progress: OnProgress,
 ) -> dict[int, Receipt]:
     """Load every chunk that has no receipt yet; returns the receipts of all.
 
+    With ``hold_refused`` rows that the target does not take are quarantined; without, they refuse the run (VEIL319).
     One thread reads, the target's writers each decode, check, treat, quarantine and load. The first error stops all
     of them between two chunks and is raised here; what is staged stays, so a retry goes on from there.
     ``deadline`` is a ``time.monotonic()`` moment (VEIL312).
     """
-    line = _Line(target.receipts(), deadline, on_progress)
+    line = _Line(target.receipts(), hold_refused, deadline, on_progress)
     threads = [threading.Thread(target=line.read, args=(iter(parts),), name="read")]
     threads += [
         threading.Thread(target=line.load, args=(target.writer, process, quarantine), name=f"load-{n}")
@@ -107,8 +110,11 @@ def start_behind(receipts: Mapping[int, Receipt], start: Start = BEGINNING) -> S
 class _Line:
     """What the threads of one staging share."""
 
-    def __init__(self, receipts: dict[int, Receipt], deadline: float | None, on_progress: OnProgress) -> None:
+    def __init__(
+        self, receipts: dict[int, Receipt], hold_refused: bool, deadline: float | None, on_progress: OnProgress
+    ) -> None:
         self.receipts = dict(receipts)
+        self._hold_refused = hold_refused
         self.stop = threading.Event()
         self.error: BaseException | None = None
         self.writers = 1
@@ -138,14 +144,18 @@ class _Line:
                 while (piece := self._get()) is not None:
                     chunk = piece.read()
                     treated = process(chunk)
-                    # Before the commit: a row that is neither loaded nor kept would be lost for good.
-                    if treated.quarantined:
-                        quarantine.write(chunk, treated.quarantined)
-                    receipt = replace(treated.receipt, bookmark=piece.bookmark)
-                    open_writer.load(treated.rows, receipt)
-                    self._done(receipt)
+                    treated = replace(treated, receipt=replace(treated.receipt, bookmark=piece.bookmark))
+                    self._done(self._load_chunk(open_writer, chunk, treated, quarantine))
         except BaseException as error:
             self._fail(error)
+
+    def _load_chunk(self, writer: Writer, chunk: Chunk, treated: Treated, quarantine: HoldsBack) -> Receipt:
+        try:
+            return _load(writer, chunk, treated, quarantine)
+        except VeilError as error:
+            if error.code != "VEIL319" or not self._hold_refused:
+                raise
+        return _load(writer, chunk, without_refused(treated, chunk, writer.attempt), quarantine)
 
     def _put(self, piece: Slice | None) -> bool:
         while not self.stop.is_set():
@@ -185,3 +195,11 @@ class _Line:
         with self._lock:
             self.error = self.error or error
         self.stop.set()
+
+
+def _load(writer: Writer, chunk: Chunk, treated: Treated, quarantine: HoldsBack) -> Receipt:
+    """Hold back, then load: a row that is neither loaded nor kept would be lost for good."""
+    if treated.quarantined:
+        quarantine.write(chunk, treated.quarantined)
+    writer.load(treated.rows, treated.receipt)
+    return treated.receipt

@@ -28,6 +28,10 @@ class ChangingWriter:
         """Load by the connection of the current login."""
         self._current().load(rows, receipt)
 
+    def attempt(self, rows: pa.RecordBatch | pa.Table) -> None:
+        """Try them by the connection of the current login."""
+        self._current().attempt(rows)
+
     def _current(self) -> Writer:
         login = self._login()
         if self._writer is None or login != self._opened_with:

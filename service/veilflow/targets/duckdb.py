@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import pyarrow as pa
 
 from veilflow.errors import PassingFault, VeilError
 from veilflow.model import Advance, Gate, Output, Publication, Publish, Receipt, Standing, Writer
+from veilflow.targets.duckdb_schema import column_types, definitions, fits, quote, sql_type
 from veilflow.targets.locks import FileLock
 from veilflow.targets.merging import Tables, check_key, insert_all, rewrite
 from veilflow.targets.metadata import (
@@ -58,13 +60,11 @@ class DuckdbTarget:
 
     def _check_shape(self, connection: Any) -> bool:
         """Whether the table is there. VEIL307 if it has another shape."""
-        rows = connection.execute(
-            "select column_name, data_type from duckdb_columns() where database_name = current_database()"
-            " and schema_name = current_schema() and table_name = ?", [self._output.table],
-        ).fetchall()  # fmt: skip
-        if rows:
-            same_shape(self._output.table, dict(rows), {field.name: _sql_type(field.type) for field in self._schema})
-        return bool(rows)
+        existing = column_types(connection, self._output.table)
+        if existing:
+            wanted = {field.name: sql_type(field.type) for field in self._schema}
+            same_shape(self._output.table, existing, wanted, fits)
+        return bool(existing)
 
     # --- the run ---
 
@@ -74,12 +74,13 @@ class DuckdbTarget:
         if self._database is None:
             self._database = self._new_connection()
         with self._connect() as connection:
-            self._check_shape(connection)
+            there = self._check_shape(connection)
             connection.execute("begin")
             connection.execute(create_statement())
             connection.execute(f"create schema if not exists {_STAGING_SCHEMA}")
             self._metadata(connection).begin()
-            connection.execute(f"create table if not exists {_staging(run_id)} ({self._columns()})")
+            columns = ", ".join(definitions(connection, self._output.table)) if there else self._columns()
+            connection.execute(f"create table if not exists {_staging(run_id)} ({columns})")
             connection.execute("commit")
 
     def clean(self) -> tuple[str, ...]:
@@ -99,7 +100,7 @@ class DuckdbTarget:
         return dead
 
     def _columns(self) -> str:
-        return ", ".join(f"{_quote(field.name)} {_sql_type(field.type)}" for field in self._schema)
+        return ", ".join(f"{quote(field.name)} {sql_type(field.type)}" for field in self._schema)
 
     def receipts(self) -> dict[int, Receipt]:
         if not self._run_id:
@@ -189,7 +190,7 @@ class DuckdbTarget:
             row = connection.execute(sql).fetchone()
             return int(row[0]) if row else 0
 
-        return Tables(_quote(self._output.table), _staging(self._run_id), _quote, count=number, change=number)
+        return Tables(quote(self._output.table), _staging(self._run_id), quote, count=number, change=number)
 
     def _new_connection(self) -> Any:
         try:
@@ -229,9 +230,9 @@ class _View:
 
     def plain(self, columns: Sequence[str], other: str | None = None) -> Iterator[pa.RecordBatch]:
         table = self.output.table if other is None else other
-        listed = ", ".join(f"veilflow_read.{_quote(name)}" for name in columns) or "1"
+        listed = ", ".join(f"veilflow_read.{quote(name)}" for name in columns) or "1"
         try:
-            relation = self.connection.sql(f"select {listed} from {_quote(table)} as veilflow_read")
+            relation = self.connection.sql(f"select {listed} from {quote(table)} as veilflow_read")
         except (duckdb.CatalogException, duckdb.BinderException):
             raise no_table(table) from None
         yield from relation.to_arrow_reader(FETCH_ROWS)
@@ -246,24 +247,40 @@ class _DuckdbWriter:
     def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
         target, connection = self._target, self._connection
         metadata = target._metadata(connection)
-        try:
+        with self._undoing(rows):
             connection.execute("begin")
-            if rows.num_rows:
-                connection.register(_INCOMING, each_column(pa.table(rows), _exact))
-                connection.execute(f"insert into {_staging(target._run_id)} by name select * from {_INCOMING}")
-                connection.unregister(_INCOMING)
+            self._insert(rows)
             values = receipt_values(target._run_id, target._output.table, receipt)
             metadata.run(f"insert into {TABLE} values (?, ?, ?, ?, ?)", values)
             connection.execute("commit")
             seen = metadata.has_receipt(receipt.chunk)
-        except BaseException as error:
-            with suppress(duckdb.Error):
-                connection.execute("rollback")
-            if isinstance(error, duckdb.Error):
-                raise _mapped(error, target._path) from None
-            raise
         if not seen:
             raise VeilError("VEIL102", "the database took a chunk and did not keep it", "run again")
+
+    def attempt(self, rows: pa.RecordBatch | pa.Table) -> None:
+        with self._undoing(rows):
+            self._connection.execute("begin")
+            self._insert(rows)
+            self._connection.execute("rollback")
+
+    def _insert(self, rows: pa.RecordBatch | pa.Table) -> None:
+        if not rows.num_rows:
+            return
+        self._connection.register(_INCOMING, each_column(pa.table(rows), _exact))
+        self._connection.execute(f"insert into {_staging(self._target._run_id)} by name select * from {_INCOMING}")
+        self._connection.unregister(_INCOMING)
+
+    @contextmanager
+    def _undoing(self, rows: pa.RecordBatch | pa.Table) -> Iterator[None]:
+        """Roll back what fails; the error becomes ours."""
+        try:
+            yield
+        except BaseException as error:
+            with suppress(duckdb.Error):
+                self._connection.execute("rollback")
+            if isinstance(error, duckdb.Error):
+                raise _mapped(error, self._target._path, rows.schema.names) from None
+            raise
 
 
 def _exact(_name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -274,30 +291,23 @@ def _has_metadata(connection: Any) -> bool:
     return bool(connection.execute("select 1 from duckdb_tables() where table_name = ?", [TABLE]).fetchone())
 
 
-_SQL_TYPES = (
-    (pa.types.is_uint64, "UBIGINT"), (pa.types.is_integer, "BIGINT"), (pa.types.is_floating, "DOUBLE"),
-    (pa.types.is_boolean, "BOOLEAN"), (pa.types.is_date, "DATE"), (pa.types.is_binary, "BLOB"),
-)  # fmt: skip
-
-
-def _sql_type(kind: pa.DataType) -> str:
-    if pa.types.is_decimal(kind):
-        return f"DECIMAL({kind.precision},{kind.scale})"
-    if pa.types.is_timestamp(kind):
-        return "TIMESTAMP WITH TIME ZONE" if kind.tz else "TIMESTAMP"
-    return next((name for test, name in _SQL_TYPES if test(kind)), "VARCHAR")
-
-
 def _staging(run_id: str) -> str:
-    return f"{_STAGING_SCHEMA}.{_quote('run_' + run_id.lower())}"
+    return f"{_STAGING_SCHEMA}.{quote('run_' + run_id.lower())}"
 
 
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def _which(text: str, columns: Sequence[str]) -> str:
+    """The CHECK as the table has it, or the column that may not be null; a text about types quotes the value."""
+    if check := re.match(r"Constraint Error: CHECK constraint failed on table \S+ with expression (CHECK.*)", text):
+        return f": {check[1]}"
+    empty = re.match(r"Constraint Error: NOT NULL constraint failed: (.*)", text)
+    return next((f' of the column "{name}"' for name in columns if empty and empty[1].endswith(f".{name}")), "")
 
 
-def _mapped(error: duckdb.Error, path: Path) -> VeilError:
+def _mapped(error: duckdb.Error, path: Path, columns: Sequence[str] = ()) -> VeilError:
     """Ours for DuckDB's error; its text quotes values."""
+    if isinstance(error, duckdb.IntegrityError | duckdb.DataError):
+        which = _which(str(error), columns)
+        return VeilError("VEIL319", f"a constraint or a type of the table refuses a value{which}", "look at its checks and keys")  # fmt: skip
     text = str(error).lower()
     if "no space left" in text or "could not write" in text or "file too large" in text:
         return VeilError("VEIL101", f"the disk of {path.name} is full or cannot be written", "free some space and run again")  # fmt: skip
@@ -305,8 +315,6 @@ def _mapped(error: duckdb.Error, path: Path) -> VeilError:
         return PassingFault("VEIL401", f"{path.name} is open in another program", "close it, or wait, and run again")
     if isinstance(error, duckdb.IOException | duckdb.SerializationException | duckdb.ConnectionException):
         return VeilError("VEIL214", f"{path.name} cannot be opened as a DuckDB database for writing", "name another file")  # fmt: skip
-    if isinstance(error, duckdb.IntegrityError | duckdb.DataError):
-        return VeilError("VEIL319", "a constraint or a type of the table refuses a value", "look at its checks and keys")  # fmt: skip
     return VeilError(
         "VEIL102", f"DuckDB refused a statement on {path.name}",
         "the text is not shown, it may quote rows; check the table's constraints",

@@ -94,6 +94,9 @@ class FileTarget:
             raise self._full() from None
         self._receipts[receipt.chunk] = receipt
 
+    def attempt(self, rows: pa.RecordBatch | pa.Table) -> None:
+        """A file takes everything."""
+
     def staged_rows(self) -> int:
         return sum(receipt.loaded for receipt in self._receipts.values())
 

@@ -24,7 +24,7 @@ from veilflow.model import Advance, Checkpoint, Gate, Output, Publication, Publi
 from veilflow.targets.changing import ChangingWriter
 from veilflow.targets.mariadb_merge import merge, prepare
 from veilflow.targets.mariadb_rows import value_lists
-from veilflow.targets.mariadb_schema import check_names, column_types, depended_on, sql_type
+from veilflow.targets.mariadb_schema import check_names, column_types, definitions, depended_on, fits, sql_type
 from veilflow.targets.merging import Tables, check_key, rewrite
 from veilflow.targets.metadata import (
     TABLE,
@@ -68,10 +68,11 @@ class MariadbTarget:
         existing = column_types(connection, self._output.table)
         if not existing:
             return "rename"
-        same_shape(self._output.table, existing, {field.name: sql_type(field.type) for field in self._schema})
+        wanted = {field.name: sql_type(field.type) for field in self._schema}
+        same_shape(self._output.table, existing, wanted, fits)
         if self._output.mode != "replace":
             return "transaction"
-        return "rewrite" if depended_on(connection, self._output.table) else "rename"
+        return "rename" if existing == wanted and not depended_on(connection, self._output.table) else "rewrite"
 
     # --- the run ---
 
@@ -79,15 +80,18 @@ class MariadbTarget:
         self._run_id = run_id
         self._take_lock()
         with self._connect() as connection:
-            self._how(connection)
+            how = self._how(connection)
             run(connection, _METADATA)
             run(connection, f"create database if not exists {_STAGING_DATABASE} character set utf8mb4")
             self._metadata(connection).begin()
-            columns = ", ".join(f"{quote(field.name)} {sql_type(field.type)}" for field in self._schema)
+            columns = ", ".join(self._own_columns() if how == "rename" else definitions(connection, self._output.table))
             run(connection, f"create table if not exists {_staging(run_id)} ({columns}) {_TABLE_OPTIONS}")
             # A connection that was lost may still be at its commit, seen from the server.
             run(connection, f"set session lock_wait_timeout = {_PATIENCE_SECONDS}")
             run(connection, f"alter table {_staging(run_id)} comment = ''")
+
+    def _own_columns(self) -> list[str]:
+        return [f"{quote(field.name)} {sql_type(field.type)}" for field in self._schema]
 
     def clean(self) -> tuple[str, ...]:
         self._take_lock()
@@ -306,25 +310,38 @@ class _MariadbWriter:
     def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
         target, connection = self._target, self._connection
         metadata = target._metadata(connection)
-        try:
+        with self._undoing(rows):
             connection.begin()
-            if rows.num_rows:
-                self._insert(pa.table(rows))
+            self._insert(pa.table(rows))
             values = receipt_values(target._run_id, target._output.table, receipt)
             metadata.run(f"insert into {TABLE} values (?, ?, ?, ?, ?)", values)
             connection.commit()
             seen = metadata.has_receipt(receipt.chunk)
-        except BaseException as error:
-            # A lock time-out undoes only its statement, a deadlock the whole transaction: here both undo all of it.
-            with suppress(pymysql.Error):
-                connection.rollback()
-            if isinstance(error, pymysql.Error | OSError):
-                raise mapped(error) from None
-            raise
         if not seen:
             raise VeilError("VEIL102", "the database took a chunk and did not keep it", "run again")
 
+    def attempt(self, rows: pa.RecordBatch | pa.Table) -> None:
+        with self._undoing(rows):
+            self._connection.begin()
+            self._insert(pa.table(rows))
+            self._connection.rollback()
+
+    @contextmanager
+    def _undoing(self, rows: pa.RecordBatch | pa.Table) -> Iterator[None]:
+        """Roll back what fails: a lock time-out undoes only its statement, a deadlock the whole transaction, and here both
+        undo all of it. The error becomes ours."""
+        try:
+            yield
+        except BaseException as error:
+            with suppress(pymysql.Error):
+                self._connection.rollback()
+            if isinstance(error, pymysql.Error | OSError):
+                raise mapped(error, rows.schema.names) from None
+            raise
+
     def _insert(self, table: pa.Table) -> None:
+        if not table.num_rows:
+            return
         names = ", ".join(map(quote, table.column_names))
         head = f"insert into {_staging(self._target._run_id)} ({names}) values ".encode()
         for values, rows in value_lists(table):

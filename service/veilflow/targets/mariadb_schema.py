@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 from pymysql.connections import Connection
 
+from veilflow.databases.mariadb import quote
 from veilflow.errors import VeilError
 from veilflow.model import Output
 
@@ -29,11 +30,52 @@ select exists (select 1 from information_schema.statistics where table_schema = 
 """
 
 
+_COLUMNS = """
+select column_name, column_type, is_nullable, character_set_name, collation_name from information_schema.columns
+where table_schema = database() and table_name = %s order by ordinal_position
+"""
+_CHECKS = """
+select level, constraint_name, check_clause from information_schema.check_constraints
+where constraint_schema = database() and table_name = %s
+"""
+
+
 def sql_type(kind: pa.DataType) -> str:
     """The type as MariaDB's catalogue spells it. Moments with a zone stand in UTC: MariaDB's own end in 2038."""
     if pa.types.is_decimal(kind):
         return f"decimal({kind.precision},{kind.scale})"
     return next((name for test, name in _TYPES if test(kind)), "longtext")
+
+
+def fits(there: str, wanted: str) -> bool:
+    """Whether a column of the type ``there`` takes a value of ours as it is, or refuses it: not those that cut off, pad or
+    round in silence."""
+    kind = there.partition("(")[0]
+    if wanted == "longtext":
+        return kind in ("varchar", "tinytext", "text", "mediumtext")
+    if wanted.startswith("bigint"):
+        return kind in ("tinyint", "smallint", "mediumint", "int", "bigint")
+    if wanted == "longblob":
+        return kind in ("varbinary", "tinyblob", "blob", "mediumblob")
+    return wanted.startswith("decimal") and kind == "decimal"
+
+
+def definitions(connection: Connection, table: str) -> list[str]:
+    """The columns of a table with their types, NOT NULL, character sets and CHECK constraints, as the words of a
+    statement that makes another one that refuses the same rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CHECKS, (table,))
+        checks = cursor.fetchall()
+        within = {name: f" check ({clause})" for level, name, clause in checks if level == "Column"}
+        cursor.execute(_COLUMNS, (table,))
+        columns = [
+            f"{quote(name)} {kind}" + (f" character set {characters} collate {collation}" if characters else "")
+            + (" not null" if nullable == "NO" else "") + within.get(name, "")
+            for name, kind, nullable, characters, collation in cursor.fetchall()
+        ]  # fmt: skip
+    return columns + [
+        f"constraint {quote(name)} check ({clause})" for level, name, clause in checks if level == "Table"
+    ]
 
 
 def column_types(connection: Connection, table: str) -> dict[str, str]:

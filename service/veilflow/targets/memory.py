@@ -57,6 +57,9 @@ class MemoryTarget:
     def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
         self._chunks[receipt.chunk] = (pa.table(rows), receipt)
 
+    def attempt(self, rows: pa.RecordBatch | pa.Table) -> None:
+        """Memory takes everything."""
+
     def staged_rows(self) -> int:
         return sum(rows.num_rows for rows, _receipt in self._chunks.values())
 

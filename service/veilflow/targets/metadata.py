@@ -141,14 +141,18 @@ def refuse_other_versions(key_versions: Mapping[str, int], there: Mapping[str, i
     )  # fmt: skip
 
 
-def same_shape(table: str, existing: Mapping[str, str], wanted: Mapping[str, str]) -> None:
-    """VEIL307 where the table that is there has other columns or types than the run's output."""
+def same_shape(
+    table: str, existing: Mapping[str, str], wanted: Mapping[str, str], fits: Callable[[str, str], bool]
+) -> None:
+    """VEIL307 where the table that is there has other columns than the run's output, or a type that is another one and
+    not one that ``fits`` (the type that is there, the type of the output): that takes a value as it is or refuses it.
+    """
     told = [f'"{name}" is missing' for name in wanted if name not in existing]
     told += [f'"{name}" is not in the plan' for name in existing if name not in wanted]
     told += [
         f'"{name}" is {kind}, the plan has {wanted[name]}'
         for name, kind in existing.items()
-        if wanted.get(name, kind) != kind
+        if name in wanted and wanted[name] != kind and not fits(kind, wanted[name])
     ]
     refuse_differences(table, told)
 

@@ -11,9 +11,7 @@ from typing import Any
 
 import psycopg
 import pyarrow as pa
-from sqlalchemy import BigInteger, Boolean, Column, Date, Double, LargeBinary, MetaData, Numeric, Table, Text
-from sqlalchemy.dialects import postgresql as postgresql_dialect
-from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy import Column, MetaData, Table
 from sqlalchemy.schema import CreateTable
 
 from veilflow.databases.postgresql import address, connect, mapped
@@ -32,11 +30,10 @@ from veilflow.targets.metadata import (
     refuse_differences,
     same_number,
 )
+from veilflow.targets.postgresql_types import DIALECT, exact, is_sent_as_it_is, sql_type, wanted_types
 from veilflow.targets.reading import Rows, SqlView, no_table, portions
-from veilflow.targets.values import each_column, has_nul, is_unsigned_64, unheld, whole_microseconds
+from veilflow.targets.values import unheld
 
-#: Not the drivers' own style of parameters, with which SQLAlchemy doubles a % in names.
-_DIALECT: Any = postgresql_dialect.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
 _NEEDED: Mapping[Mode, Sequence[str]] = {
     "replace": ("select", "insert", "update", "delete"), "append": ("select", "insert"),
     "merge": ("select", "insert", "update"),
@@ -66,6 +63,7 @@ class PostgresqlTarget:
         self._shown = output.table
         self._run_id = ""
         self._lock: psycopg.Connection[Any] | None = None
+        self._staged_types: dict[str, str] = {}
         if len(self._schema) > _MOST_COLUMNS:
             raise VeilError(
                 "VEIL214", f"the output has {len(self._schema)} columns, PostgreSQL's tables have at most {_MOST_COLUMNS}",
@@ -136,15 +134,12 @@ class PostgresqlTarget:
         found = catalog.relation(connection, self._target)
         if found is None:
             return "swap"
-        refuse_differences(self._shown, catalog.differences(found, self._types))
+        wanted = wanted_types(self._schema)
+        refuse_differences(self._shown, catalog.differences(found, wanted))
         if self._output.mode != "replace":
             return "transaction"
-        exact = catalog.same_types(found, self._types)
+        exact = catalog.same_types(found, wanted)
         return "swap" if exact and not catalog.depended_on(connection, found) else "rewrite"
-
-    @property
-    def _types(self) -> dict[str, str]:
-        return {field.name: str(_sql_type(field.type).compile(dialect=_DIALECT)).lower() for field in self._schema}
 
     # --- the run ---
 
@@ -161,7 +156,13 @@ class PostgresqlTarget:
             if connection.execute("select to_regclass(%s)", (self._staging,)).fetchone()[0]:  # type: ignore[index]
                 self._wait_for_writers(connection)
             else:
-                connection.execute(self._create().encode())
+                found = catalog.relation(connection, self._target)
+                alike = found is not None and all(map(is_sent_as_it_is, found.columns.values()))
+                connection.execute((self._like() if alike else self._create()).encode())
+            staged = catalog.relation(connection, self._staging)
+            self._staged_types = (
+                {} if staged is None else {name: column.base for name, column in staged.columns.items()}
+            )
 
     def _wait_for_writers(self, connection: psycopg.Connection[Any]) -> None:
         """A connection that was lost may still be at its commit, seen from the server."""
@@ -216,9 +217,13 @@ class PostgresqlTarget:
         return f"{postgresql_staging.SCHEMA}.{_quote(_staging_name(self._run_id))}"
 
     def _create(self) -> str:
-        columns = [Column(field.name, _sql_type(field.type)) for field in self._schema]
+        columns = [Column(field.name, sql_type(field.type)) for field in self._schema]
         table = Table(_staging_name(self._run_id), MetaData(schema=postgresql_staging.SCHEMA), *columns)
-        return str(CreateTable(table).compile(dialect=_DIALECT))
+        return str(CreateTable(table).compile(dialect=DIALECT))
+
+    def _like(self) -> str:
+        """With the table's types, NOT NULL and CHECK, so that a row that it does not take is refused with its chunk."""
+        return f"create table {self._staging} (like {self._target} including constraints)"
 
     def receipts(self) -> dict[int, Receipt]:
         if not self._run_id:
@@ -385,28 +390,44 @@ class _PostgresqlWriter:
 
     def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
         target = self._target
-        try:
+        with self._undoing(rows):
+            self._insert(rows)
             with self._connection.cursor() as cursor:
-                if rows.num_rows:
-                    cursor.adbc_ingest(
-                        _staging_name(target._run_id),
-                        _exact(pa.table(rows)).to_reader(max_chunksize=_SLICE_ROWS),
-                        mode="append",
-                        db_schema_name=postgresql_staging.SCHEMA,
-                    )
                 cursor.execute(
                     f"insert into {TABLE} values ($1, $2, $3, $4, $5)",
                     receipt_values(target._run_id, target._shown, receipt),
                 )
             self._connection.commit()
             seen = self._seen(receipt.chunk)
-        except Exception as error:
-            with suppress(Exception):
-                self._connection.rollback()
-            raise mapped(error) from None
         if not seen:
             # ADBC's commit() is silent when the transaction had failed.
             raise PassingFault("VEIL401", "the database took a chunk and did not keep it", "run again")
+
+    def attempt(self, rows: pa.RecordBatch | pa.Table) -> None:
+        with self._undoing(rows):
+            self._insert(rows)
+            self._connection.rollback()
+
+    def _insert(self, rows: pa.RecordBatch | pa.Table) -> None:
+        if not rows.num_rows:
+            return
+        with self._connection.cursor() as cursor:
+            cursor.adbc_ingest(
+                _staging_name(self._target._run_id),
+                exact(pa.table(rows), self._target._staged_types).to_reader(max_chunksize=_SLICE_ROWS),
+                mode="append",
+                db_schema_name=postgresql_staging.SCHEMA,
+            )
+
+    @contextmanager
+    def _undoing(self, rows: pa.RecordBatch | pa.Table) -> Iterator[None]:
+        """Roll back what fails; the error becomes ours."""
+        try:
+            yield
+        except Exception as error:
+            with suppress(Exception):
+                self._connection.rollback()
+            raise mapped(error, rows.schema.names) from None
 
     def _seen(self, number: int) -> bool:
         with self._connection.cursor() as cursor:
@@ -417,44 +438,6 @@ class _PostgresqlWriter:
             found = cursor.fetchone()[0] == 1
         self._connection.commit()
         return bool(found)
-
-
-def _exact(table: pa.Table) -> pa.Table:
-    """Columns in the very types of the table: ADBC stores others as garbage without a word."""
-    return each_column(table, _exact_column)
-
-
-def _exact_column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    kind = column.type
-    if has_nul(column):
-        raise unheld(name, "PostgreSQL's text has no NUL character")
-    if is_unsigned_64(kind):
-        return column.cast(pa.decimal128(20, 0))
-    if pa.types.is_integer(kind):
-        return column.cast(pa.int64())
-    if pa.types.is_floating(kind):
-        return column.cast(pa.float64())
-    if pa.types.is_date(kind):
-        return column.cast(pa.date32())
-    return whole_microseconds(column) if pa.types.is_timestamp(kind) else column
-
-
-def _sql_type(kind: pa.DataType) -> Any:
-    if is_unsigned_64(kind):
-        return Numeric(20, 0)
-    if pa.types.is_integer(kind):
-        return BigInteger()
-    if pa.types.is_floating(kind):
-        return Double()
-    if pa.types.is_decimal(kind):
-        return Numeric(kind.precision, kind.scale)
-    if pa.types.is_boolean(kind):
-        return Boolean()
-    if pa.types.is_date(kind):
-        return Date()
-    if pa.types.is_timestamp(kind):
-        return TIMESTAMP(timezone=kind.tz is not None)
-    return LargeBinary() if pa.types.is_binary(kind) else Text()
 
 
 def _settled(connection: psycopg.Connection[Any]) -> bool:
@@ -492,4 +475,4 @@ def _qualified(name: str) -> str:
 
 
 def _quote(name: str) -> str:
-    return str(_DIALECT.identifier_preparer.quote_identifier(name))
+    return str(DIALECT.identifier_preparer.quote_identifier(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -9,10 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Double, LargeBinary, MetaData, Table, Text
-from sqlalchemy.dialects import sqlite as sqlite_dialect
-from sqlalchemy.schema import CreateTable
 
 from veilflow.errors import PassingFault, VeilError
 from veilflow.model import Advance, Gate, Output, Publication, Publish, Receipt, Standing, Writer
@@ -27,9 +24,8 @@ from veilflow.targets.metadata import (
     same_shape,
 )
 from veilflow.targets.reading import Rows, SqlView, no_table, portions
-from veilflow.targets.values import decimal_text, each_column, is_unsigned_64, refuse_nan, whole_microseconds
+from veilflow.targets.sqlite_schema import column_types, definitions, fits, is_plain, quote, storable, wanted_types
 
-_DIALECT = sqlite_dialect.dialect()
 _STAGING = "veilflow_staging_"
 _PATIENCE_SECONDS = 30
 
@@ -57,13 +53,14 @@ class SqliteTarget:
 
     def _how(self, connection: sqlite3.Connection) -> Publish:
         """Swap where nothing else refers to the table, else rewrite its rows in one transaction."""
-        existing = connection.execute(f"pragma table_info({_quote(self._table)})").fetchall()
+        existing = column_types(connection, self._table)
         if not existing:
             return "swap"
-        wanted = {field.name: str(_sql_type(field.type).compile(dialect=_DIALECT)).upper() for field in self._schema}
-        same_shape(self._table, {row[1]: str(row[2]).upper() for row in existing}, wanted)
+        same_shape(self._table, existing, wanted_types(self._schema), fits)
         if self._output.mode != "replace":
             return "transaction"
+        if not is_plain(connection, self._table, wanted_types(self._schema)):
+            return "rewrite"
         depending = connection.execute(
             "select count(*) from sqlite_master where (tbl_name = ? and type in ('index', 'trigger')) or type = 'view'"
             " or (type = 'table' and name <> ? and lower(sql) like '%references%')",
@@ -81,12 +78,12 @@ class SqliteTarget:
         self._run_id = run_id
         self._lock.take()
         with self._connect() as connection:
-            self._how(connection)
+            how = self._how(connection)
             connection.execute("begin immediate")
             connection.execute(create_statement(number="integer"))
             self._metadata(connection).begin()
-            if not connection.execute(f"pragma table_info({_quote(self._staging)})").fetchone():
-                connection.execute(self._create(self._staging))
+            columns = self._own_columns() if how == "swap" else definitions(connection, self._table)
+            connection.execute(f"create table if not exists {quote(self._staging)} ({', '.join(columns)})")
             connection.commit()
 
     def clean(self) -> tuple[str, ...]:
@@ -100,7 +97,7 @@ class SqliteTarget:
             metadata = self._metadata(connection)
             dead = tuple(sorted(metadata.dead_runs()))
             for run_id in dead:
-                connection.execute(f"drop table if exists {_quote(_STAGING + run_id)}")
+                connection.execute(f"drop table if exists {quote(_STAGING + run_id)}")
                 metadata.forget(run_id)
             connection.commit()
         return dead
@@ -115,9 +112,8 @@ class SqliteTarget:
     def _staging(self) -> str:
         return _STAGING + self._run_id
 
-    def _create(self, name: str) -> str:
-        columns = [Column(field.name, _sql_type(field.type)) for field in self._schema]
-        return str(CreateTable(Table(name, MetaData(), *columns)).compile(dialect=_DIALECT))
+    def _own_columns(self) -> list[str]:
+        return [f"{quote(name)} {kind}" for name, kind in wanted_types(self._schema).items()]
 
     def receipts(self) -> dict[int, Receipt]:
         if not self._run_id or not self._path.exists():
@@ -138,7 +134,7 @@ class SqliteTarget:
 
     def staged_rows(self) -> int:
         with self._connect() as connection:
-            return int(connection.execute(f"select count(*) from {_quote(self._staging)}").fetchone()[0])
+            return int(connection.execute(f"select count(*) from {quote(self._staging)}").fetchone()[0])
 
     def publish(self, key_versions: Mapping[str, int], gate: Gate | None = None, advance: Advance | None = None) -> int:
         published = self.publication(self._run_id)
@@ -163,8 +159,8 @@ class SqliteTarget:
         if self._how(connection) != "swap":
             if self._output.mode == "merge":
                 # SQLite makes no index of its own for rows that it looks up one by one.
-                key = ", ".join(map(_quote, self._output.key))
-                tables.change(f"create index {_quote(self._staging + '_key')} on {tables.staging} ({key})")
+                key = ", ".join(map(quote, self._output.key))
+                tables.change(f"create index {quote(self._staging + '_key')} on {tables.staging} ({key})")
             loaded = rewrite(tables, self._output)
             self._ask(gate, connection, tables.target)
             tables.change(f"drop table {tables.staging}")
@@ -186,11 +182,11 @@ class SqliteTarget:
                 raise
 
         if gate is not None:
-            gate(SqlView(table, self._table, self._schema, _quote, _quote, select))
+            gate(SqlView(table, self._table, self._schema, quote, quote, select))
 
     def _tables(self, connection: sqlite3.Connection) -> Tables:
         return Tables(
-            _quote(self._table), _quote(self._staging), _quote,
+            quote(self._table), quote(self._staging), quote,
             count=lambda sql: int(connection.execute(sql).fetchone()[0]),
             change=lambda sql: connection.execute(sql).rowcount,
         )  # fmt: skip
@@ -212,14 +208,14 @@ class SqliteTarget:
             return self._metadata(connection).standing(pipeline) if known else Standing()
 
     def _is_there(self, connection: sqlite3.Connection) -> bool:
-        return bool(connection.execute(f"pragma table_info({_quote(self._table)})").fetchone())
+        return bool(connection.execute(f"pragma table_info({quote(self._table)})").fetchone())
 
     def discard(self) -> None:
         if not self._run_id or not self._path.exists():
             return
         with self._connect() as connection:
             connection.execute("begin immediate")
-            connection.execute(f"drop table if exists {_quote(self._staging)}")
+            connection.execute(f"drop table if exists {quote(self._staging)}")
             if connection.execute("select 1 from sqlite_master where name = ?", (TABLE,)).fetchone():
                 self._metadata(connection).forget(self._run_id)
             connection.commit()
@@ -253,72 +249,51 @@ class _SqliteWriter:
 
     def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
         target = self._target
-        try:
+        with self._undoing(rows):
+            self._insert(rows)
             with self._connection.cursor() as cursor:
-                if rows.num_rows:
-                    cursor.adbc_ingest(target._staging, _storable(pa.table(rows)), mode="append")
                 cursor.execute(
                     f"insert into {TABLE} values (?, ?, ?, ?, ?)",
                     receipt_values(target._run_id, target._table, receipt),
                 )
             self._connection.commit()
-        except Exception as error:
-            with suppress(Exception):
-                self._connection.rollback()
-            raise _mapped(error, target._path) from None
         with target._connect(read_only=True) as connection:
             seen = target._metadata(connection).has_receipt(receipt.chunk)
         if not seen:
             raise VeilError("VEIL102", "the database took a chunk and did not keep it", "run again")
 
+    def attempt(self, rows: pa.RecordBatch | pa.Table) -> None:
+        with self._undoing(rows):
+            self._insert(rows)
+            self._connection.rollback()
 
-def _storable(table: pa.Table) -> pa.Table:
-    """Decimals, dates and timestamps as exact text: SQLite would make floats of the first."""
-    return each_column(table, _storable_column)
+    def _insert(self, rows: pa.RecordBatch | pa.Table) -> None:
+        if rows.num_rows:
+            with self._connection.cursor() as cursor:
+                cursor.adbc_ingest(self._target._staging, storable(pa.table(rows)), mode="append")
 
-
-def _storable_column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    from veilflow.keys import token_bytes
-
-    kind = column.type
-    refuse_nan(name, column)
-    if pa.types.is_decimal(kind):
-        return decimal_text(column)
-    if pa.types.is_date(kind) or is_unsigned_64(kind):
-        return column.cast(pa.string())
-    if pa.types.is_timestamp(kind):
-        exact = whole_microseconds(column)
-        if kind.tz is None:
-            return pc.strftime(exact, format="%Y-%m-%d %H:%M:%S")  # no Z: it is no moment of UTC
-        return pa.chunked_array([token_bytes(chunk) for chunk in exact.chunks], pa.string())
-    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
-        return column.cast(pa.int64())
-    return column
+    @contextmanager
+    def _undoing(self, rows: pa.RecordBatch | pa.Table) -> Iterator[None]:
+        """Roll back what fails; the error becomes ours."""
+        try:
+            yield
+        except Exception as error:
+            with suppress(Exception):
+                self._connection.rollback()
+            raise _mapped(error, self._target._path, rows.schema.names) from None
 
 
-def _sql_type(kind: pa.DataType) -> Any:
-    if pa.types.is_integer(kind) and not is_unsigned_64(kind):
-        return BigInteger()
-    if pa.types.is_floating(kind):
-        return Double()
-    if pa.types.is_boolean(kind):
-        return Boolean()
-    if pa.types.is_date(kind):
-        return Date()
-    if pa.types.is_timestamp(kind):
-        return DateTime()
-    return LargeBinary() if pa.types.is_binary(kind) else Text()
-
-
-def _quote(name: str) -> str:
-    return str(_DIALECT.identifier_preparer.quote_identifier(name))
-
-
-def _mapped(error: BaseException, path: Path) -> VeilError:
-    text = str(error).lower()
+def _mapped(error: BaseException, path: Path, columns: Sequence[str] = ()) -> VeilError:
+    """Ours for SQLite's error, whose text names tables and columns: they may say anything."""
     if isinstance(error, VeilError):
         return error
-    if "full" in text or "disk i/o" in text:
+    text = str(error).partition("\nquery was:")[0].lower()
+    if isinstance(error, sqlite3.IntegrityError) or "constraint failed" in text or "cannot store" in text:
+        return VeilError(
+            "VEIL319", f"a constraint of the table refuses a row{_which(str(error), columns)}",
+            "look at the table's checks, keys and triggers",
+        )  # fmt: skip
+    if "is full" in text or "disk i/o" in text:
         return VeilError(
             "VEIL101", f"the disk of {path.name} is full or cannot be written", "free some space and run again"
         )
@@ -328,12 +303,15 @@ def _mapped(error: BaseException, path: Path) -> VeilError:
         return VeilError(
             "VEIL214", f"{path.name} cannot be opened as an SQLite database for writing", "name another file"
         )
-    if isinstance(error, sqlite3.IntegrityError):
-        return VeilError(
-            "VEIL319", "a constraint of the table refuses a row", "look at the table's checks, keys and triggers"
-        )
     return VeilError(
         "VEIL102",
         f"SQLite refused a statement on {path.name}",
         "the text is not shown, it may quote rows; check the table's constraints",
     )
+
+
+def _which(text: str, columns: Sequence[str]) -> str:
+    """The CHECK, by its name or as the table has it, or the column that may not be null."""
+    if check := re.search("CHECK constraint failed: (.*)", text):
+        return f": {check[1]}"
+    return next((f' of the column "{name}"' for name in columns if re.search(rf"\.{re.escape(name)}(\n|$)", text)), "")

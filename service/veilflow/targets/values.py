@@ -64,6 +64,12 @@ def refuse_nan(name: str, column: pa.ChunkedArray, infinite_too: bool = False) -
         raise unheld(name, "it is not a number" + (", or infinite" if infinite_too else ""))
 
 
+def refuse_longer(name: str, column: pa.ChunkedArray, characters: int) -> None:
+    """VEIL319 for a text of more characters: databases cut blanks at its end off without a word."""
+    if pc.any(pc.greater(pc.utf8_length(column), characters)).as_py():
+        raise unheld(name, f"it has more than {characters} characters")
+
+
 def has_nul(column: pa.ChunkedArray) -> bool:
     """Whether a text holds a NUL character, which PostgreSQL has not."""
     if not pa.types.is_string(column.type):

@@ -1,0 +1,106 @@
+"""PostgreSQL's types: what a column of ours becomes, which other types take its values, and how they are sent there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import BigInteger, Boolean, Date, Double, LargeBinary, Numeric, Text
+from sqlalchemy.dialects import postgresql as postgresql_dialect
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+
+from veilflow.targets.postgresql_catalog import Column
+from veilflow.targets.values import each_column, has_nul, is_unsigned_64, refuse_longer, unheld, whole_microseconds
+
+#: Not the drivers' own style of parameters, with which SQLAlchemy doubles a % in names.
+DIALECT: Any = postgresql_dialect.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+
+_UUID = "^[0-9A-Fa-f]{8}(-?)[0-9A-Fa-f]{4}(-?)[0-9A-Fa-f]{4}(-?)[0-9A-Fa-f]{4}(-?)[0-9A-Fa-f]{12}$"
+_LENGTH = re.compile(r"character varying\((\d+)\)")
+_DECIMAL = re.compile(r"numeric\((\d+),(\d+)\)")
+_SENT = (
+    "text", "character varying", "uuid", "json", "jsonb", "smallint", "integer", "bigint", "numeric", "double precision",
+    "boolean", "date", "timestamp without time zone", "timestamp with time zone", "bytea",
+)  # fmt: skip
+_WIDTHS = {"smallint": pa.int16(), "integer": pa.int32()}
+
+
+def sql_type(kind: pa.DataType) -> Any:
+    """The type of a column that we make."""
+    if is_unsigned_64(kind):
+        return Numeric(20, 0)
+    if pa.types.is_integer(kind):
+        return BigInteger()
+    if pa.types.is_floating(kind):
+        return Double()
+    if pa.types.is_decimal(kind):
+        return Numeric(kind.precision, kind.scale)
+    if pa.types.is_boolean(kind):
+        return Boolean()
+    if pa.types.is_date(kind):
+        return Date()
+    if pa.types.is_timestamp(kind):
+        return TIMESTAMP(timezone=kind.tz is not None)
+    return LargeBinary() if pa.types.is_binary(kind) else Text()
+
+
+def wanted_types(schema: pa.Schema) -> dict[str, str]:
+    """The type of each column that we would make."""
+    return {field.name: str(sql_type(field.type).compile(dialect=DIALECT)).lower() for field in schema}
+
+
+def is_sent_as_it_is(column: Column) -> bool:
+    """Whether ``exact`` makes the column's binary form. One of another type is staged in ours, and cast by publishing."""
+    return not column.generated and (column.is_enum or column.base.partition("(")[0] in _SENT)
+
+
+def exact(table: pa.Table, types: Mapping[str, str]) -> pa.Table:
+    """Columns in the very types of the table: ADBC stores others as garbage without a word, and rounds decimals. VEIL319
+    for a value that the type does not have."""
+    return each_column(table, lambda name, column: _exact_column(name, column, types.get(name, "")))
+
+
+def _exact_column(name: str, column: pa.ChunkedArray, there: str) -> pa.ChunkedArray:
+    kind = column.type
+    if has_nul(column):
+        raise unheld(name, "PostgreSQL's text has no NUL character")
+    if there == "uuid":
+        return _uuid(name, column)
+    if limited := _LENGTH.fullmatch(there):
+        refuse_longer(name, column, int(limited[1]))
+    if there == "jsonb":
+        return pc.binary_join_element_wise("\x01", column, "")  # the version of its binary form
+    if is_unsigned_64(kind):
+        return column.cast(pa.decimal128(20, 0))
+    if pa.types.is_integer(kind) and there.startswith("numeric"):
+        return column.cast(pa.decimal128(20, 0))
+    if pa.types.is_integer(kind):
+        return column.cast(_WIDTHS.get(there, pa.int64()))
+    if pa.types.is_floating(kind):
+        return column.cast(pa.float64())
+    if pa.types.is_decimal(kind):
+        return _decimal(column, there)
+    if pa.types.is_date(kind):
+        return column.cast(pa.date32())
+    return whole_microseconds(column) if pa.types.is_timestamp(kind) else column
+
+
+def _decimal(column: pa.ChunkedArray, there: str) -> pa.ChunkedArray:
+    """With the scale of the table's type, which Arrow refuses where it would have to round."""
+    found = _DECIMAL.fullmatch(there)
+    if found is None or int(found[2]) >= column.type.scale:
+        return column
+    return column.cast(pa.decimal128(column.type.precision, int(found[2])))
+
+
+def _uuid(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Its sixteen bytes."""
+    import polars as pl
+
+    if not pc.all(pc.fill_null(pc.match_substring_regex(column, _UUID), True)).as_py():
+        raise unheld(name, "it is no UUID")
+    digits = pl.from_arrow(pc.replace_substring(column, "-", ""))
+    return pa.chunked_array([digits.str.decode("hex").to_arrow().cast(pa.binary())])  # type: ignore[union-attr]
