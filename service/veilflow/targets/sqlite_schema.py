@@ -6,7 +6,6 @@ import re
 import sqlite3
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from veilflow.targets.values import decimal_text, each_column, is_unsigned_64, refuse_nan, whole_microseconds
 
@@ -111,7 +110,7 @@ def _storable_column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_timestamp(kind):
         exact = whole_microseconds(column)
         if kind.tz is None:
-            return pc.strftime(exact, format="%Y-%m-%d %H:%M:%S")  # no Z: it is no moment of UTC
+            return exact.cast(pa.string())  # no Z: it is no moment of UTC
         return pa.chunked_array([token_bytes(chunk) for chunk in exact.chunks], pa.string())
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         return column.cast(pa.int64())
