@@ -490,3 +490,23 @@ def test_many_columns_are_loaded_or_refused_before_a_row_is_read(database: Store
         return
     database.run("01A", rows)
     assert database.sql('select c0, c1599 from "order"') == [(0, 1599)]
+    if database.kind != "duckdb":
+        more = pa.schema([(f"c{number}", pa.int64()) for number in range(2001)])
+        assert "at most" in refused("VEIL214", lambda: database.target(schema=more)).problem
+
+
+def test_one_row_of_fifty_megabytes_is_loaded_or_refused_alone(database: Store) -> None:
+    """MariaDB takes as much as its max_allowed_packet says: such a row is refused, and those beside it are not."""
+    rows = pa.table({"t": ["x" * 50_000_000, "y"], "n": pa.array([1, 2], pa.int64())})
+    if database.kind == "mariadb":
+        target = database.target(schema=rows.schema)
+        target.open("01A")
+        with target.writer() as writer:
+            error = refused("VEIL319", lambda: writer.attempt(rows.slice(0, 1)))
+            assert "max_allowed_packet" in error.hint
+            writer.attempt(rows.slice(1))
+        target.discard()
+        target.close()
+        return
+    database.run("01A", rows)
+    assert database.sql('select length(t), n from "order" order by n') == [(50_000_000, 1), (1, 2)]

@@ -27,6 +27,7 @@ from veilflow.targets.reading import Rows, SqlView, no_table, portions
 from veilflow.targets.sqlite_schema import column_types, definitions, fits, is_plain, quote, storable, wanted_types
 
 _STAGING = "veilflow_staging_"
+_MOST_COLUMNS = 2000  # SQLITE_MAX_COLUMN
 _PATIENCE_SECONDS = 30
 
 
@@ -42,6 +43,11 @@ class SqliteTarget:
         table = output.table
         if table.startswith(("sqlite_", _STAGING)) or table == TABLE or not table or "\0" in table:
             raise VeilError("VEIL214", f'the table name "{table}" is reserved', "name another table")
+        if len(output.schema) > _MOST_COLUMNS:
+            raise VeilError(
+                "VEIL214", f"the output has {len(output.schema)} columns, SQLite's tables have at most {_MOST_COLUMNS}",
+                "drop columns in the policy, or load into another kind of database",
+            )  # fmt: skip
 
     # --- before the run ---
 
