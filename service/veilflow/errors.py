@@ -263,7 +263,7 @@ CODES: dict[str, Code] = {
     "VEIL312": Code("The run took longer than its limit", "`limits.timeout_seconds` passed. Nothing was published."),
     "VEIL313": Code(
         "Other key version",
-        "The target's column holds pseudonyms of another key version; appending would insert every person a second time.",
+        "The target's column holds pseudonyms of another key version; appending would insert every person a second time. The hint names the ways out: load the table anew, go on under its version, or re-key it where the treatments are reversible.",
     ),
     "VEIL314": Code(
         "A value that its treatment does not take",
@@ -279,7 +279,7 @@ CODES: dict[str, Code] = {
     ),
     "VEIL317": Code(
         "A credential that dies before the run must",
-        "The credential is leased, and the maximum of its lease, or of the login's token, is below the pipeline's `limits.timeout_seconds`. A run could lose the connection that holds the table's lock.",
+        "The credential is leased, and the maximum of its lease, or of the login's token, is below the pipeline's `limits.timeout_seconds`. A run could lose the connection that holds the table's lock, or the source's snapshot.",
     ),
     "VEIL318": Code(
         "The merge key does not tell rows apart",
@@ -332,6 +332,10 @@ CODES: dict[str, Code] = {
     "VEIL330": Code(
         "The order of a source does not tell its rows apart",
         "`order_by` names columns by which a resumed run finds the chunks of before again. The plan looks for a primary key, or a unique index without nulls, within them; what it cannot look up, in a query or a view, is held row against row while it is read. Without `order_by` a run is resumed from the first row.",
+    ),
+    "VEIL331": Code(
+        "A table that cannot be re-keyed",
+        "A re-key opens the pseudonyms of the published table under the key version that made them, and makes them anew under another one. It needs treatments that the key opens in every column with a key (not token, surrogate, fake …), the same treatments as when the table was loaded, and a target in SQLite, PostgreSQL or MariaDB. The text names the columns that are in the way; loading the table anew always helps.",
     ),
     # 4xx: out of reach
     "VEIL401": Code("The database is out of reach", "No connection could be made, or it was lost."),

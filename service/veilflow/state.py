@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from veilflow.errors import VeilError
+from veilflow.model import Access
 from veilflow.redaction import redact_document
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -210,12 +211,11 @@ class State:
         result, plan = rows[0]
         return json.loads(result), None if plan is None else json.loads(plan)
 
-    def accessed(self, name: str, store: str, kind: str, version: str | None, lease: str | None) -> None:
+    def accessed(self, access: Access) -> None:
         """Record that a secret was opened: its name and place, and the SHA-256 of its lease's id; never a value."""
+        facts = (access.time, access.name, access.store, access.kind, access.version, access.lease)
         with self._connect() as connection:
-            connection.execute(
-                "insert into accesses values (?, ?, ?, ?, ?, ?)", (utc_now(), name, store, kind, version, lease)
-            )
+            connection.execute("insert into accesses values (?, ?, ?, ?, ?, ?)", facts)
 
     def accesses(self, limit: int) -> list[dict[str, Any]]:
         """The newest accesses, newest first."""

@@ -147,6 +147,9 @@ def test_every_opening_of_the_ring_is_on_record(project: Project) -> None:
     import sqlite3
 
     project.veil("run", "people", "--direct", "--quiet")
+    (opened,) = project.veil("runs", "show", "last", "--json").json["accesses"]
+    shown = project.veil("runs", "show", "last").out
+    assert opened["name"] == "keyring" and opened["time"] in shown and "files (file)" in shown
     project.veil("keys", "list", "--quiet")
     accesses = project.veil("secrets", "list", "--accesses", "--json").json["accesses"]
     assert [(one["name"], one["store"], one["kind"]) for one in accesses] == [("keyring", "files", "file")] * 2

@@ -109,7 +109,7 @@ def test_a_replay_is_a_flow_run_that_knows_neither_rows_nor_keys(client: SyncPre
     with Session(project.directory) as session:
         opened = open_quarantine(project.directory, "dev", parent.run_id, None, session)
         replay = Replay(parent.run_id, opened.held, opened.identities)
-        result = run_with_prefect(request_for(project.directory), replay=replay)
+        result = run_with_prefect(request_for(project.directory), variation=replay)
     assert (result.status, result.parent_run, result.orchestrator) == ("succeeded", parent.run_id, "prefect")
     assert (result.counts.read, result.counts.loaded) == (1, 1)
     run = newest_run(client)

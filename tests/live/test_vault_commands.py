@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from vault_server import VaultServer
+from vault_server import VaultServer, clean_environment
 
 if TYPE_CHECKING:
     from conftest import Project
@@ -148,3 +150,34 @@ def test_keys_are_rotated_in_vault_where_the_policy_allows_it(project: Project, 
     assert (done.status, done.json["active"]) == (0, 2), done.err
     kept = login.kept()
     assert kept["note"] == "stays" and json.loads(kept["keyring"])["active"] == 2
+
+
+def test_a_login_that_may_not_read_metadata_lists_without_an_age(project: Project, vault: VaultServer) -> None:
+    """The policy of a run stays as small as it is; the reason and the line for an operator are told."""
+    login = Login(project, vault, "ages")
+    exact = project.veil("secrets", "policy", "people").out
+    assert "metadata" not in exact
+    login.allow(exact)
+    listed = project.veil("secrets", "list")
+    assert listed.status == 0 and "VEIL406" not in listed.out, listed.err
+    assert 'path "secret/metadata/ages" { capabilities = ["read"] }' in listed.err
+    login.allow(exact + 'path "secret/metadata/ages" { capabilities = ["read"] }\n')
+    assert "there" in project.veil("secrets", "list").out
+
+
+def test_processes_that_add_together_lose_no_version_in_vault(project: Project, vault: VaultServer) -> None:
+    """Each that ends well has a version of its own in the ring, by KV's check-and-set; who is refused is told so."""
+    login = Login(project, vault, "together")
+    login.allow(project.veil("secrets", "policy", "people").out + WRITER.replace("NAME", "together"))
+    command = [sys.executable, "-m", "veilflow.cli", "keys", "add", "--json"]
+    adding = [
+        subprocess.Popen(command, cwd=project.directory, env=clean_environment(), stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    ended = [(one.communicate(timeout=120)[0], one.returncode) for one in adding]
+    versions = sorted(json.loads(out)["version"] for out, status in ended if status == 0)
+    refused = [json.loads(out)["errors"][0]["code"] for out, status in ended if status != 0]
+    assert versions and set(refused) <= {"VEIL405"}
+    assert versions == list(range(2, 2 + len(versions)))
+    assert sorted(map(int, json.loads(login.kept()["keyring"])["keys"])) == [1, *versions]
+    assert login.kept()["note"] == "stays"

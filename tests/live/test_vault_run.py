@@ -386,3 +386,57 @@ def test_mariadb_is_loaded_by_a_user_that_is_made_for_the_run(
     ):
         cursor.execute("select count(*), count(distinct id) from leased")
         assert cursor.fetchone() == (ROWS, ROWS)
+
+
+# --- sources -----------------------------------------------------------------------------
+
+
+def leased_source(warehouse: Warehouse) -> None:
+    """The pipeline reads the warehouse with a login that Vault issues, and writes into a file."""
+    warehouse.reader.execute(
+        "drop table if exists people; create table people (id text, name text, email text, age bigint, city text);"
+        "insert into people values ('1', 'Ada', 'ada@example.com', 36, 'London'); grant select on people to etl_owner"
+    )
+    warehouse.project.write("pipelines/people.yaml", LEASED_SOURCE)
+
+
+LEASED_SOURCE = """\
+version: 1
+source: {kind: postgresql, connection: warehouse, table: people}
+policy: people
+target: {kind: sqlite, path: out/people.db, table: people, mode: replace}
+"""
+
+
+def test_a_preview_reads_a_source_whose_login_is_leased(
+    make_warehouse: Callable[[VaultServer], Warehouse], own_vault: VaultServer
+) -> None:
+    """One login and one user for the plan and the rows; both are gone afterwards."""
+    warehouse = make_warehouse(own_vault)
+    leased_source(warehouse)
+    shown = warehouse.project.veil("preview", "people", "--json")
+    assert shown.status == 0, shown.out + shown.err
+    assert shown.json["rows"][0]["after"][1:] == ["A**", "a**@e******.com", "30", "London"]
+    assert [path for _, path in own_vault.audited()] == [
+        "auth/approle/login", "database/creds/loader", "auth/token/revoke-self",
+    ]  # fmt: skip
+    warehouse.until_gone()
+
+
+def test_a_sources_login_that_dies_before_the_run_must_is_refused_by_the_plan(
+    make_warehouse: Callable[[VaultServer], Warehouse], own_vault: VaultServer
+) -> None:
+    """The connection that holds its snapshot cannot change to another one."""
+    warehouse = make_warehouse(own_vault)
+    leased_source(warehouse)
+    warehouse.edit("pipelines/people.yaml", "policy: people\n", "policy: people\nlimits: {timeout_seconds: 1800}\n")
+    own_vault.database_role("loader", ttl="30s", max_ttl="10m")
+    refused = here(warehouse)
+    assert [error.code for error in refused.errors] == ["VEIL317"]
+    own_vault.database_role("loader", ttl="30s", max_ttl="1h")
+    done = here(warehouse)
+    assert done.exit_status == 0, done.errors
+    assert {(access.name, access.lease is not None) for access in done.accesses} == {
+        ("keyring", False), ("warehouse_login", True),
+    }  # fmt: skip
+    warehouse.until_gone()

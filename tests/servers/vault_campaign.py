@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from vault_server import Answer, VaultServer, clean_environment
 from veilflow.keys import KeyRing
 from veilflow.model import Progress
 from veilflow.run import Request, execute
+from veilflow.secret_stores.vault.breaker import machine_directory, shared_breaker
 
 ROWS, CHUNK_ROWS = 600, 30
 PIPELINE = f"""\
@@ -139,7 +139,7 @@ class Field:
             self.healing.join()
             self.healing = None
         self.vault.until_active()
-        shutil.rmtree(self.directory / ".veil" / "breakers", ignore_errors=True)
+        shared_breaker(machine_directory(), self.proxy.address).close()
 
     def weather(self, weather: Weather, seconds: float) -> None:
         self.proxy.weather = weather

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from veilflow.model import RunResult
     from veilflow.plan.approval import Approved
     from veilflow.prefect_server import EmbeddedServer
-    from veilflow.run.replay import Replay
     from veilflow.run.request import Request
+    from veilflow.run.variation import Variation
     from veilflow.secret_stores.session import Session
 
 _BEGAN = time.monotonic()
@@ -217,13 +217,18 @@ def preview(
     """
     from veilflow.run import prepare
     from veilflow.run import preview as preview_rows
+    from veilflow.secret_stores.session import Session
 
     output = Output(common.json, common.quiet)
     project = common.directory
     if rows < 1:
         raise VeilError("VEIL200", "-n must be at least 1", "`veil preview people -n 3`")
-    with _prefect_for_secrets(project, common.environment, pipeline, output, keyring=False):
-        output.preview(preview_rows(prepare(project, common.environment, pipeline), rows, show_values))
+    with (
+        _prefect_for_secrets(project, common.environment, pipeline, output, keyring=False),
+        Session(project) as session,
+    ):
+        prepared = prepare(project, common.environment, pipeline, session=session)
+        output.preview(preview_rows(prepared, rows, show_values))
     return 0
 
 
@@ -388,9 +393,9 @@ def _stopping() -> Iterator[None]:
 
 
 class CarriesOut(Protocol):
-    """Runs a pipeline, or a replay of rows that it held back."""
+    """Runs a pipeline, or a variation of it: rows that it held back, or its table under another key version."""
 
-    def __call__(self, request: Request, replay: Replay | None = None, /) -> RunResult: ...
+    def __call__(self, request: Request, variation: Variation | None = None, /) -> RunResult: ...
 
 
 @contextmanager
@@ -404,8 +409,8 @@ def _orchestrator(
     with output.progress() as on_progress, Session(project) as session:
         if direct:
             with _prefect_for_secrets(project, environment, pipelines[0], output, keyring=True, others=pipelines):
-                yield lambda request, replay=None: execute(
-                    request, on_progress=on_progress(request.pipeline), session=session, replay=replay
+                yield lambda request, variation=None: execute(
+                    request, on_progress=on_progress(request.pipeline), session=session, variation=variation
                 )
             return
         with _embedded_prefect(project, output) as server:
@@ -415,7 +420,9 @@ def _orchestrator(
 
             import_engines()
             _wait(server, output)
-            yield lambda request, replay=None: run_with_prefect(request, on_progress(request.pipeline), session, replay)
+            yield lambda request, variation=None: run_with_prefect(
+                request, on_progress(request.pipeline), session, variation
+            )
 
 
 @contextmanager

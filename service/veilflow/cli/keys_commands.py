@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from veilflow.keys import KeyRing
     from veilflow.secret_stores.session import Session
 
-keys = App(name="keys", help="List the key ring's versions; add, promote, retire, rotate or destroy one.")
+keys = App(
+    name="keys", help="List the key ring's versions; add, promote, retire, rotate or destroy one; re-key a table."
+)
 
 Out = Annotated[
     Path | None, Parameter(help="Write the new ring to this new file instead of its store, for one that is read-only.")
@@ -88,6 +90,39 @@ def destroy(version: int, *, confirm: str | None = None, out: Out = None, common
     _output, names = _begin(common)
     _confirm(f"{names.keyring}/{version}", confirm, common)
     return _change(common, "destroyed", version, out, lambda ring, now: lifecycle.destroy(ring, version, now))
+
+
+@keys.command
+def rekey(
+    pipeline: str,
+    *,
+    to: Annotated[int | None, Parameter(help="The version to take (default: the active one).")] = None,
+    direct: bool = False,
+    common: Common = HERE,
+) -> int:
+    """Take a pipeline's table to another key version: open its pseudonyms and make them anew, as a run of its own.
+
+    Only where the key opens every treatment with a key. The source's rows are not read; until all rows are staged and
+    verified the table stays as it is.
+
+    Parameters
+    ----------
+    pipeline
+        The pipeline that loads the table.
+    direct
+        The same plan and code without Prefect.
+    """
+    from veilflow.cli.commands import _known, _orchestrator, _stopping
+    from veilflow.run import Request
+    from veilflow.run.rekey import Rekey
+
+    output, project = Output(common.json, common.quiet), common.directory
+    _known(project, pipeline)
+    request = Request(project, common.environment, pipeline, key_version=to)
+    with _stopping(), _orchestrator(project, common.environment, (pipeline,), direct, output) as carry_out:
+        result = carry_out(request, Rekey(to))
+    output.runs_done(project, [result])
+    return result.exit_status
 
 
 # --- what they share ---------------------------------------------------------------------

@@ -223,6 +223,8 @@ class Output:
             return
         print(f"run     {document['run_id']} · {document['status']} · {document['started']}")
         print("\n".join(run_lines(document, plan)))
+        for line in access_lines(document):
+            print(line)
         for error in document["errors"]:
             print(f"error   {error['code']}: {error['problem']}")
 
@@ -281,6 +283,11 @@ def run_lines(document: Mapping[str, Any], plan: Mapping[str, Any] | None) -> li
         lines.append("nothing new")
     if document.get("resumed_chunks") is not None:
         lines.append(f"resumed {document['resumed_chunks']:,} of {document['chunks']:,} chunks were staged before")
+    if left := document.get("left_key_versions"):
+        moves = [
+            f"{domain} {version} -> {document['key_versions'].get(domain, '?')}" for domain, version in left.items()
+        ]
+        lines.append(f"re-keyed  {', '.join(moves)}")
     if document.get("dry_run") and document["status"] == "succeeded":
         lines.append("dry run: nothing was published; the target was left as it was")
         lines.append(f"next    veil run {document['pipeline']}")
@@ -309,6 +316,15 @@ def _window(found: Mapping[str, Any] | None) -> list[str]:
     stays = mark["before"] == mark["after"]
     moved = f"stays at {mark['after']}" if stays else f"moved from {mark['before'] or 'nothing'} to {mark['after']}"
     return [f"{rows} · watermark {'not set' if stays and mark['after'] is None else moved}"]
+
+
+def access_lines(document: Mapping[str, Any]) -> list[str]:
+    """The secrets that a run opened: name, store, version, hash of the lease's id, time."""
+    return aligned([
+        ("opened", one["name"], f"{one['store']} ({one['kind']})", f"version {one['version']}" if one["version"] else "",
+         f"lease {one['lease'][:12]}…" if one["lease"] else "", one["time"])
+        for one in document.get("accesses", ())
+    ])  # fmt: skip
 
 
 def _treatment_counts(plan: Mapping[str, Any]) -> str:

@@ -127,13 +127,20 @@ def _show_list(output: Output, documents: list[dict[str, Any]]) -> None:
     for one in documents:
         rows.append((
             one["name"], f"{one['store']} ({one['kind']})", one["path"] + (f" [{one['field']}]" if one["field"] else ""),
-            one["error"]["code"] if one["error"] else one["presence"],
+            _presence(one),
             "-" if one["age_days"] is None else f"{one['age_days']} d", one["owner"] or "-", _rotation(one),
         ))  # fmt: skip
     print("\n".join(aligned(rows)))
     for one in documents:
         if one["error"]:
             output.say(f"{one['name']}: {one['error']['problem']}\nhint: {one['error']['hint']}")
+
+
+def _presence(one: dict[str, Any]) -> str:
+    """A login that may only read secrets is not told how old they are, and that is as it should be."""
+    if one["error"] is None:
+        return str(one["presence"])
+    return "-" if one["error"]["code"] == "VEIL406" else str(one["error"]["code"])
 
 
 def _rotation(one: dict[str, Any]) -> str:

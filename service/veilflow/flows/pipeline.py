@@ -27,7 +27,7 @@ from veilflow.errors import VeilError
 from veilflow.flows.steps import as_task
 from veilflow.model import RunResult
 from veilflow.run import Interrupted, OnProgress, Request, execute
-from veilflow.run.replay import Replay
+from veilflow.run.variation import Variation
 from veilflow.secret_stores.session import Session
 from veilflow.state import new_run_id
 
@@ -42,7 +42,7 @@ class _Caller:
     request: Request
     on_progress: OnProgress | None
     session: Session | None = None
-    replay: Replay | None = None
+    variation: Variation | None = None
     result: RunResult | None = None
 
 
@@ -85,15 +85,15 @@ def run_with_prefect(
     request: Request,
     on_progress: OnProgress | None = None,
     session: Session | None = None,
-    replay: Replay | None = None,
+    variation: Variation | None = None,
 ) -> RunResult:
     """Run a pipeline as a flow and return its result however it ended; the flow's state in Prefect says the same.
 
-    ``replay`` stays in this process: neither its rows nor its private keys are parameters of the flow.
+    ``variation`` stays in this process: neither its rows nor its private keys are parameters of the flow.
 
     VEIL403 if Prefect's server fails before the run began; ``Interrupted`` if a signal ended it without a result.
     """
-    caller = _Caller(request, on_progress, session, replay)
+    caller = _Caller(request, on_progress, session, variation)
     token = _CALLER.set(caller)
     try:
         with _quick():
@@ -121,7 +121,7 @@ def _carry_out(caller: _Caller, run_id: str) -> RunResult:
     try:
         return execute(
             caller.request, run_id=run_id, call=as_task, orchestrator="prefect", on_progress=caller.on_progress,
-            session=caller.session, replay=caller.replay,
+            session=caller.session, variation=caller.variation,
         )  # fmt: skip
     except VeilError:
         raise

@@ -16,6 +16,7 @@ from veilflow.model.columns import (
     type_name,
 )
 from veilflow.model.credentials import (
+    Access,
     DerivedKey,
     Reading,
     Seal,
@@ -75,6 +76,7 @@ from veilflow.model.rows import (
     row_number,
 )
 from veilflow.model.targets import (
+    ColumnKey,
     Gate,
     Output,
     OutputView,
@@ -92,6 +94,7 @@ from veilflow.model.verdicts import (
 )
 
 __all__ = [
+    "Access",
     "Advance",
     "BEGINNING",
     "BadCells",
@@ -105,6 +108,7 @@ __all__ = [
     "Checker",
     "Chunk",
     "Classification",
+    "ColumnKey",
     "ColumnPlan",
     "ColumnType",
     "Counts",

@@ -113,7 +113,8 @@ class SourceConfig:
 @dataclass(frozen=True, slots=True)
 class TargetConfig:
     """A pipeline's ``target:``: a ``path`` (files, SQLite) or a ``connection`` of ``secrets/names.yaml``; ``key`` and
-    ``delete`` are those of ``mode: merge``. ``on_refused_row`` is about rows that the target does not take."""
+    ``delete`` are those of ``mode: merge``; ``again`` is that of a re-key. ``on_refused_row`` is about rows that the target
+    does not take."""
 
     kind: str
     table: str
@@ -125,3 +126,4 @@ class TargetConfig:
     key: tuple[str, ...] = ()
     delete: bool = False
     on_refused_row: BadRowRule = "refuse"
+    again: bool = False

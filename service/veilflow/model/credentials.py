@@ -95,6 +95,18 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """That a secret was opened: when, which, from which store, in which state. ``time`` is ISO 8601 in UTC."""
+
+    time: str
+    name: str
+    store: str
+    kind: str
+    version: str | None
+    lease: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class SecretFacts:
     """What a store tells of a secret without opening it; ``changed`` is when its value was last written."""
 

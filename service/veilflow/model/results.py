@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from veilflow.errors import Place
+from veilflow.model.credentials import Access
 from veilflow.model.increments import Increment
 
 Status = Literal["running", "succeeded", "refused", "failed", "interrupted", "published_unreported"]
@@ -93,6 +94,10 @@ class RunResult:
     checks: tuple[CheckCount, ...] = ()
     #: The version that a person chose in the place of the active one.
     pinned_key_version: int | None = None
+    #: The versions that a re-key left, by key domain; ``key_versions`` are those that it took. None of other runs.
+    left_key_versions: Mapping[str, int] | None = None
+    #: The secrets that it opened.
+    accesses: tuple[Access, ...] = ()
     #: Everything up to publishing was done, and nothing was published.
     dry_run: bool = False
     #: Whether what is staged was kept, so that the run can be gone on with.

@@ -26,13 +26,15 @@ class QuarantinedRow:
 @dataclass(frozen=True, slots=True)
 class Output:
     """The table that a run makes, and how its rows meet those that are there: ``merge`` updates the rows of the same
-    ``key`` and inserts the others; with ``delete`` rows whose key is gone from the source go as well."""
+    ``key`` and inserts the others; with ``delete`` rows whose key is gone from the source go as well. ``again``: the rows
+    are the table's own, so what is known of its pipelines stays."""
 
     table: str
     schema: pa.Schema
     mode: Mode = "replace"
     key: tuple[str, ...] = ()
     delete: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,15 @@ class Receipt:
 class TargetColumn:
     name: str
     type: str
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnKey:
+    """Under which key version the pseudonyms of a column were made. ``making`` is a hash of how: treatment, parameters
+    and key domain; None where rows were made in several ways."""
+
+    version: int
+    making: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +150,16 @@ class Target(Protocol):
     def standing(self, pipeline: str) -> Standing:
         """What is known of the pipeline here; nothing where the table is not there."""
 
-    def publish(self, key_versions: Mapping[str, int], gate: Gate | None = None, advance: Advance | None = None) -> int:
-        """Replace, append or merge in one transaction that also writes the publication, the key version of
+    def column_keys(self) -> Mapping[str, ColumnKey]:
+        """The key of each column as the last publication left it; empty where there was none."""
+
+    def published_rows(self) -> int:
+        """Rows in the table itself, counted there; 0 if there is none."""
+
+    def publish(
+        self, column_keys: Mapping[str, ColumnKey], gate: Gate | None = None, advance: Advance | None = None
+    ) -> int:
+        """Replace, append or merge in one transaction that also writes the publication, the key of
         each column and the checkpoint of ``advance`` into ``_veilflow`` and drops the staging; returns the rows
         published. A table that is made or replaced has no other checkpoint. A second call
         of the same run changes nothing and returns the same. Nothing is published if ``gate`` raises. VEIL313 on append or merge under another key version,

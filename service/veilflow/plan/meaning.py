@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import date
 from typing import Any
 
 from veilflow.config import NamesConfig, PipelineConfig, PolicyConfig
-from veilflow.model import CheckPlan, ColumnPlan, FilterPlan, SourceConfig, TargetConfig
+from veilflow.model import CheckPlan, ColumnPlan, FilterPlan, SourceConfig, Step, TargetConfig
 from veilflow.plan.matching import plain_parameters
 from veilflow.treatments import TREATMENTS, every_step
+from veilflow.treatments.opening import keyed_part
 
 
 def digest(meaning: Any) -> str:
     """The SHA-256 of plain data, whatever the order of its keys."""
     canonical = json.dumps(meaning, sort_keys=True, separators=(",", ":"), default=str)
     return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def making(column: ColumnPlan) -> str:
+    """How a column's pseudonyms are made, as a hash: the part of its steps that depends on the key, and its domain."""
+    return digest([column.key_domain, _steps(keyed_part(column.steps))])
 
 
 def policy_meaning(policy: PolicyConfig) -> dict[str, Any]:
@@ -99,5 +105,9 @@ def _check_meaning(check: CheckPlan) -> list[Any]:
 
 
 def _column_meaning(column: ColumnPlan) -> list[Any]:
-    steps = [[step.treatment, plain_parameters(step)] for step in column.steps]
-    return [column.name, column.type.name, str(column.type.arrow), column.type.format, str(column.output), steps]
+    kind = column.type
+    return [column.name, kind.name, str(kind.arrow), kind.format, str(column.output), _steps(column.steps)]
+
+
+def _steps(steps: Iterable[Step]) -> list[Any]:
+    return [[step.treatment, plain_parameters(step)] for step in steps]

@@ -34,7 +34,7 @@ from veilflow.run.endings import origin, signal_status
 from veilflow.run.incremental import advance_of, began_with, begin, looks_for_new, reached, refuse_future, source_of
 from veilflow.run.output import OutputGate, Rehearsed, stop_here
 from veilflow.run.prepare import Loaded, Opened, Prepared, discovery_key, load, open_parts, resolve
-from veilflow.run.replay import Replay, refuse_replay
+from veilflow.run.rekey import refuse_beside_others
 from veilflow.run.request import Request
 from veilflow.run.result import (
     checks_of,
@@ -46,6 +46,7 @@ from veilflow.run.result import (
 )
 from veilflow.run.resume import Resumed, read, refuse_if_changed, refuse_if_overtaken, staged
 from veilflow.run.stage import Interrupted, OnProgress, parts_of, stage
+from veilflow.run.variation import Variation
 from veilflow.run.verify import verify
 from veilflow.secret_stores.session import Session
 from veilflow.sources import describe, parse_description
@@ -82,14 +83,14 @@ def execute(
     orchestrator: Literal["prefect", "direct"] = "direct",
     on_progress: OnProgress | None = None,
     session: Session | None = None,
-    replay: Replay | None = None,
+    variation: Variation | None = None,
 ) -> RunResult:
     """Run a pipeline, or go on with a run of it, and record it in ``.veil/state.db``. Errors of the run stand in the
     result.
 
     ``run_id`` is a new one of ``state.new_run_id``, for a caller that tells it before the run begins. ``session`` holds
     the opened secret stores of a caller that runs several pipelines; without one the run opens and closes its own.
-    ``replay`` makes it a run over rows in quarantine.
+    ``variation`` makes it a run over rows in quarantine, or over the published table.
 
     Raises VeilError only where no record can be made (VEIL101), and ``Interrupted`` never: a run that a signal
     stopped ends as ``interrupted`` with status 130 or 143. A run that cannot be resumed, or is stopped before it goes
@@ -100,7 +101,7 @@ def execute(
     resumed = None if request.resumes is None else read(state, request.resumes)
     run_id = resumed.run_id if resumed else run_id or new_run_id()
     told = on_progress or (lambda _progress: None)
-    run = _Run(request, run_id, state, call, orchestrator, told, own, replay, resumed)
+    run = _Run(request, run_id, state, call, orchestrator, told, own, variation, resumed)
     try:
         with nullcontext() if session else own:
             return run.carry_out()
@@ -127,10 +128,10 @@ class _Run:
         orchestrator: Literal["prefect", "direct"],
         on_progress: OnProgress,
         session: Session,
-        replay: Replay | None,
+        variation: Variation | None,
         resumed: Resumed | None,
     ) -> None:
-        self.replay = replay
+        self.variation = variation
         self.tables: TableChecker | None = None
         self.table_outcomes: tuple[TableOutcome, ...] = ()
         self.request, self.state, self.call, self.on_progress = request, state, call, on_progress
@@ -158,6 +159,7 @@ class _Run:
     # --- the order ---
 
     def carry_out(self) -> RunResult:
+        self.session.begin_run()
         try:
             with self._alone():
                 return self._steps()
@@ -189,8 +191,8 @@ class _Run:
         closed = self._begin()
         if closed is not None:
             return closed
-        if self.replay is not None:
-            refuse_replay(self.state, self.replay.parent_run)
+        if self.variation is not None:
+            self.variation.refuse(self.state)
         self._save("running")
         self._step("stage", self._stage)
         self._step("verify", self._verify)
@@ -241,15 +243,18 @@ class _Run:
             ),
         )
         self.deadline = None if (limit := loaded.pipeline.timeout_seconds) is None else self.began + limit
-        if self.replay is not None:
-            return self.replay.loaded(loaded)
+        if self.variation is not None:
+            return self.variation.loaded(loaded)
         if self.beginning is None:
             return loaded
         return replace(loaded, pipeline=replace(loaded.pipeline, as_of=self.beginning.as_of))
 
     def _plan(self, loaded: Loaded, schema: SourceSchema) -> None:
         prepared = resolve(loaded, schema, self.session)
-        self.prepared = prepared if self.replay is None else self.replay.prepared(prepared)
+        self.prepared = prepared
+        if self.variation is not None:
+            self.prepared = self.variation.prepared(prepared, self.session)
+            self.files = self.prepared.source.files()
         self.prepared.raise_errors()
         self.opened = open_parts(self.prepared, self.run_id, self.session, self.request.key_version)
         if self.request.approved is not None:
@@ -311,6 +316,7 @@ class _Run:
         if (source.table or source.query) and not source.order_by and target.receipts():
             target.discard()
             self._open_target()
+        refuse_beside_others(self.plan, target, self._opened.column_keys)
         return staged(self._opened, self._prepared)
 
     def _stage(self) -> None:
@@ -388,7 +394,7 @@ class _Run:
         if self.plan.has_checks("output"):
             gate = OutputGate(self.plan, self._prepared.other_table, self._judged, then)
         advance = advance_of(self.plan, self._increment, self.receipts)
-        self._opened.target.publish(self._opened.column_key_versions, gate, advance)
+        self._opened.target.publish(self._opened.column_keys, gate, advance)
 
     def _judged(self, output: tuple[TableOutcome, ...]) -> None:
         numbers = {one.check for one in output}
@@ -412,7 +418,8 @@ class _Run:
                 return self.end("succeeded", 0)
         # A lost connection or a server that went down is no reason to do the work again.
         keeps = status == "interrupted" or isinstance(error, PassingFault)
-        self.resumable = keeps and self.beginning is not None and not self.request.dry_run
+        own = self.variation is None and not self.request.dry_run
+        self.resumable = keeps and own and self.beginning is not None
         if self.opened and not self.resumable:
             _discard(self.opened.target)
         return self.end(status, exit_status, error)
@@ -442,7 +449,7 @@ class _Run:
             counts = replace(counts, loaded=0)
         return RunResult(
             run_id=self.run_id,
-            parent_run=self.replay.parent_run if self.replay else None,
+            parent_run=self.variation.parent_run if self.variation else None,
             pipeline=self.request.pipeline,
             environment=self.request.environment,
             orchestrator=self.orchestrator,
@@ -455,6 +462,8 @@ class _Run:
             plan_hash=plan.plan_hash if plan else None,
             key_versions=self.opened.key_versions if self.opened else {},
             pinned_key_version=self.request.key_version,
+            left_key_versions=self.variation.left_key_versions if self.variation else None,
+            accesses=self.session.used(),
             target_kind=plan.target.kind if plan else None,
             target_table=plan.target.table if plan else None,
             target_location=plan.target.location if plan else None,

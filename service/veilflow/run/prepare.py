@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +29,7 @@ from veilflow.errors import Place, VeilError, raise_all
 from veilflow.keys import KeyRing, age_identity, digest
 from veilflow.model import (
     CheckPlan,
+    ColumnKey,
     DerivedKey,
     FileIdentity,
     OutputView,
@@ -42,6 +44,7 @@ from veilflow.model import (
     Wrapped,
 )
 from veilflow.plan import Decision, decide
+from veilflow.plan.meaning import making
 from veilflow.redaction import remember_bytes
 from veilflow.run.chunk import Work
 from veilflow.run.keyring import open_ring
@@ -110,7 +113,7 @@ class Opened:
     fingerprint_key: bytes = field(repr=False)
     active_key: int
     key_versions: Mapping[str, int]
-    column_key_versions: Mapping[str, int]
+    column_keys: Mapping[str, ColumnKey]
 
 
 def load(
@@ -153,7 +156,7 @@ def source_of(
     pipeline: PipelineConfig, policy: PolicyConfig, names: NamesConfig, session: Session, listed: tuple[str, ...] = ()
 ) -> Source:
     """The pipeline's source; connects to nothing yet. ``listed`` as for ``load``."""
-    return open_source(_with_expected(pipeline, policy, listed), _url(session, names, pipeline.source.connection))
+    return open_source(_with_expected(pipeline, policy, listed), address_of(session, names, pipeline.source.connection))
 
 
 def resolve(loaded: Loaded, schema: SourceSchema, session: Session) -> Prepared:
@@ -196,19 +199,29 @@ def decide_loaded(loaded: Loaded, schema: SourceSchema, lengths: Mapping[str, in
     )  # fmt: skip
 
 
-def prepare(project: Path, environment: str, name: str, parameters: Mapping[str, Any] | None = None) -> Prepared:
-    """``load``, look at the source's header, ``resolve``: the plan, for who wants to see it."""
-    with Session(project) as session:
+def prepare(
+    project: Path,
+    environment: str,
+    name: str,
+    parameters: Mapping[str, Any] | None = None,
+    session: Session | None = None,
+) -> Prepared:
+    """``load``, look at the source's header, ``resolve``: the plan, for who wants to see it. Who reads the source
+    afterwards hands in the ``session``: what it issued would be gone with one of this call."""
+    with nullcontext(session) if session else Session(project) as session:
         loaded = load(project, environment, name, session, parameters)
         return resolve(loaded, loaded.source.schema(), session)
 
 
 def _short_lived(pipeline: PipelineConfig, names: NamesConfig, session: Session) -> list[VeilError]:
-    """A credential that would die before the run must."""
-    if pipeline.timeout_seconds is None or pipeline.target.connection is None:
+    """A credential that would die before the run must: the connection that holds the target's lock keeps its to the
+    end, and so does the one that holds the source's snapshot."""
+    seconds = pipeline.timeout_seconds
+    if seconds is None:
         return []
-    found = short_lived(session, names, pipeline.target.connection, pipeline.timeout_seconds)
-    return [] if found is None else [found]
+    held = dict.fromkeys(filter(None, (pipeline.source.connection, pipeline.target.connection)))
+    found = [short_lived(session, names, connection, seconds) for connection in held]
+    return list({str(error): error for error in found if error is not None}.values())
 
 
 def import_engines() -> None:
@@ -242,8 +255,10 @@ def open_parts(prepared: Prepared, run_id: str, session: Session, key_version: i
         fingerprint_key=ring.derive("fingerprint", plan.pipeline).value,
         active_key=ring.active,
         key_versions=dict.fromkeys(work.keys, ring.active),
-        column_key_versions={
-            column.name: ring.active for column in plan.columns if column.key_domain and column.outcome == "load"
+        column_keys={
+            column.name: ColumnKey(ring.active, making(column))
+            for column in plan.columns
+            if column.key_domain and column.outcome == "load"
         },
     )
 
@@ -323,7 +338,7 @@ def _with_expected(pipeline: PipelineConfig, policy: PolicyConfig, listed: tuple
     return replace(pipeline.source, expected=tuple(dict.fromkeys(named)), listed=files)
 
 
-def _url(session: Session, names: NamesConfig, connection: str | None) -> Callable[[], Secret] | None:
+def address_of(session: Session, names: NamesConfig, connection: str | None) -> Callable[[], Secret] | None:
     """What gives a connection's address with its current login."""
     return None if connection is None else lambda: connection_url(session, names, known_connection(names, connection))
 
@@ -340,8 +355,9 @@ def target_of(
         mode=config.mode,
         key=config.key,
         delete=config.delete,
+        again=config.again,
         schema=schema,
         path=config.path,
-        url=_url(session, names, connection),
+        url=address_of(session, names, connection),
         lock_directory=project / ".veil" / "locks",
     )

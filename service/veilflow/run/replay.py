@@ -25,6 +25,7 @@ from veilflow.model import (
 )
 from veilflow.quarantine import FILE, POSITION, RAW, REASONS, Held
 from veilflow.run.prepare import Loaded, Prepared
+from veilflow.secret_stores.session import Session
 from veilflow.sources.arrow_types import column_type
 from veilflow.sources.rows import cast_chunk
 from veilflow.state import State
@@ -54,6 +55,11 @@ class Replay:
     held: Held
     identities: tuple[str, ...]
     waived: Waived | None = None
+    left_key_versions: Mapping[str, int] | None = None
+
+    def refuse(self, state: State) -> None:
+        """VEIL322 if the rows are in the table already."""
+        refuse_replay(state, self.parent_run)
 
     def loaded(self, loaded: Loaded) -> Loaded:
         """The pipeline with the quarantine as its source."""
@@ -66,7 +72,7 @@ class Replay:
         changed = replace(pipeline, target=target, max_quarantined=None, allow_empty=True, incremental=None)
         return replace(loaded, source=source, pipeline=changed)
 
-    def prepared(self, prepared: Prepared) -> Prepared:
+    def prepared(self, prepared: Prepared, _session: Session) -> Prepared:
         """The plan with its checks as a replay judges them."""
         plan = prepared.decision.plan
         waived = _waived(plan.checks, self.waived)
@@ -127,7 +133,7 @@ def refuse_later_runs(held: Held, mode: str, state: State, parent_run: str) -> N
         run["run_id"]
         for run in state.runs(limit=1_000_000)
         if run["pipeline"] == document["pipeline"] and run["run_id"] > parent_run and run["parent_run"] is None
-        and published(run)
+        and published(run) and run.get("left_key_versions") is None
     ]  # fmt: skip
     if mode in ("replace", "merge") and newer:
         raise VeilError(

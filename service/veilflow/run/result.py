@@ -11,6 +11,7 @@ from typing import Any
 from veilflow.errors import Place, VeilError
 from veilflow.model import (
     ROWS_A_FILE,
+    Access,
     CheckCount,
     CheckPlan,
     Counts,
@@ -146,6 +147,7 @@ def run_document(result: RunResult) -> dict[str, Any]:
         "plan_hash": result.plan_hash,
         "key_versions": dict(result.key_versions),
         "pinned_key_version": result.pinned_key_version,
+        "left_key_versions": None if result.left_key_versions is None else dict(result.left_key_versions),
         "target": {
             "kind": result.target_kind,
             "table": result.target_table,
@@ -157,6 +159,7 @@ def run_document(result: RunResult) -> dict[str, Any]:
         "errors": [error_document(error) for error in result.errors],
         "started": result.started,
         "ended": result.ended,
+        "accesses": [asdict(access) for access in result.accesses],
         "dry_run": result.dry_run,
         "resumable": result.resumable,
         "resumed_chunks": result.resumed_chunks,
@@ -192,6 +195,8 @@ def result_from_document(document: Mapping[str, Any]) -> RunResult:
             for check in document.get("checks", ())
         ),
         pinned_key_version=document.get("pinned_key_version"),
+        left_key_versions=document.get("left_key_versions"),
+        accesses=tuple(Access(**access) for access in document.get("accesses", ())),
         dry_run=document.get("dry_run", False),
         resumable=document.get("resumable", False),
         resumed_chunks=document.get("resumed_chunks"),

@@ -52,7 +52,8 @@ def read(state: State, run_id: str) -> Resumed:
     beginning = state.beginning(run_id)
     if document["status"] not in ("interrupted", "running") and not document.get("resumable"):
         raise refusal(f"it has ended: {document['status']}")
-    if document["parent_run"] is not None or document.get("dry_run"):
+    varied = document["parent_run"] is not None or document.get("left_key_versions") is not None
+    if varied or document.get("dry_run"):
         raise refusal("only a run of its own pipeline that was to publish can be gone on with")
     if beginning is None:
         raise refusal("it ended before anything was fixed")

@@ -9,11 +9,11 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from veilflow.config import NamesConfig, SecretConfig, StoreConfig
 from veilflow.errors import VeilError, raise_all
-from veilflow.model import Reading, Secret, SecretStore
+from veilflow.model import Access, Reading, Secret, SecretStore
 from veilflow.redaction import SHORTEST
 from veilflow.secret_stores import unknown_kind
 from veilflow.secret_stores.session import Session
-from veilflow.state import State
+from veilflow.state import State, utc_now
 
 #: What a server may round away.
 _CLOCKS_SECONDS = 2.0
@@ -47,8 +47,9 @@ def open_secret(session: Session, names: NamesConfig, name: str | None, *, anew:
     except VeilError as error:
         raise_all(_of_secret(part, name, config, store) for part in error.parts)
         raise
-    if session.notes(name, reading):
-        State(session.project).accessed(name, config.store, store.kind, reading.version, reading.lease)
+    access = Access(utc_now(), name, config.store, store.kind, reading.version, reading.lease)
+    if session.notes(access):
+        State(session.project).accessed(access)
     return reading
 
 
@@ -73,8 +74,7 @@ def _of_secret(error: VeilError, name: str | None, config: SecretConfig, store: 
 
 
 def short_lived(session: Session, names: NamesConfig, connection: str, timeout_seconds: float) -> VeilError | None:
-    """VEIL317 if the connection's credential cannot live as long as the run may take, renewed or not: the connection
-    that holds the table's lock keeps its credential to the end."""
+    """VEIL317 if the connection's credential cannot live as long as the run may take, renewed or not."""
     name = names.connections[connection].credential
     if name is None:
         return None

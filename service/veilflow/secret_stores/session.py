@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
 from veilflow.errors import VeilError, frameless
-from veilflow.model import Reading, SecretRef, SecretStore
+from veilflow.model import Access, Reading, SecretRef, SecretStore
 from veilflow.secret_stores import open_store
 
 
@@ -44,7 +44,8 @@ class Session:
 
     def __init__(self, project: Path) -> None:
         self.project = project
-        self._noted: set[tuple[str, str | None, str | None]] = set()
+        self._noted: dict[tuple[str, str | None, str | None], Access] = {}
+        self._used: dict[tuple[str, str | None, str | None], Access] = {}
         self._stores: dict[str, SecretStore] = {}
         self._readings: dict[tuple[str, SecretRef], Reading] = {}
         self._lock = threading.RLock()
@@ -70,13 +71,23 @@ class Session:
                 self._readings[key] = reading
             return self._readings[key]
 
-    def notes(self, name: str, reading: Reading) -> bool:
-        """Whether this is the first time that the session saw this state of the secret ``name``."""
-        key = (name, reading.version, reading.lease)
+    def notes(self, access: Access) -> bool:
+        """Whether this is the first time that the session saw this state of the secret."""
+        key = (access.name, access.version, access.lease)
         with self._lock:
-            seen = key in self._noted
-            self._noted.add(key)
-        return not seen
+            first = key not in self._noted
+            self._used[key] = self._noted.setdefault(key, access)
+        return first
+
+    def used(self) -> tuple[Access, ...]:
+        """What was opened since ``begin_run``, each state of a secret once, by when the session first opened it."""
+        with self._lock:
+            return tuple(sorted(self._used.values(), key=lambda access: access.time))
+
+    def begin_run(self) -> None:
+        """Of the runs that share a session each tells only what it used."""
+        with self._lock:
+            self._used.clear()
 
     @frameless
     def longest_life(self, kind: str, options: Mapping[str, Any], ref: SecretRef, wanted_seconds: float) -> float:

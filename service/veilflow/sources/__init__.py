@@ -22,7 +22,7 @@ _ENDINGS = {
     ".parquet": "parquet", ".pq": "parquet",
 }  # fmt: skip
 
-__all__ = ["KINDS", "describe", "frame_source", "kind_of", "open_source", "parse_description"]
+__all__ = ["KINDS", "describe", "frame_source", "kind_of", "open_published", "open_source", "parse_description"]
 
 
 def kind_of(path: Path) -> str:
@@ -82,6 +82,15 @@ def _open_database(config: SourceConfig, url: Callable[[], Secret] | None) -> So
     from veilflow.sources.mariadb import MariadbSource
 
     return MariadbSource(config, url)
+
+
+def open_published(config: SourceConfig, url: Callable[[], Secret] | None = None) -> Source:
+    """A database's table as a source for a run that writes into the same database meanwhile."""
+    if config.kind == "sqlite":
+        from veilflow.sources.sqlite import SqlitePages
+
+        return SqlitePages(config)
+    return open_source(config, url)
 
 
 def frame_source(table: pa.Table) -> Source:

@@ -40,6 +40,8 @@ from veilflow.sources.relation import (
 from veilflow.sources.rows import Piece, rechunk
 from veilflow.sources.windows import condition, newest
 
+#: No row id is smaller.
+_BEFORE_ALL = -(2**63)
 _DECIMAL = re.compile(r"(?:DECIMAL|NUMERIC) *\( *([0-9]+) *(?:, *([0-9]+) *)?\)")
 #: The first that stands in the declared type decides, as in SQLite's own rules, which know no more than five.
 _TYPES = (
@@ -197,6 +199,43 @@ class SqliteSource:
 def _sorted_as(native: ColumnType) -> ColumnType:
     """The type whose order SQLite keeps: only of integers. It holds dates, moments and decimals as texts of any form."""
     return native if native.name == "integer" else TEXT
+
+
+class SqlitePages:
+    """A table that is read while the same file is written: page by page in the order of its rows, each in a short
+    transaction, for one that lasts would keep every writer out. The lock of the target keeps other runs away."""
+
+    def __init__(self, config: SourceConfig) -> None:
+        self._config, self._whole = config, SqliteSource(config)
+
+    def files(self) -> tuple[FileIdentity, ...]:
+        return ()
+
+    def schema(self) -> SourceSchema:
+        return self._whole.schema()
+
+    def fingerprints(self, _key: bytes) -> tuple[str, ...]:
+        return ()
+
+    def slices(self, columns: Sequence[SourceColumn], chunk_rows: int, start: Start = BEGINNING) -> Iterator[Slice]:
+        yield from rechunk(self._pieces(), columns, chunk_rows, start)
+
+    def _pieces(self) -> Iterator[Piece]:
+        table, position, last = double_quoted(self._config.table or ""), 0, _BEFORE_ALL
+        while (page_end := self._page_end(table, last)) is not None:
+            end, rows = page_end
+            query = f"select * from {table} where rowid > {last} and rowid <= {end} order by rowid"
+            page = SqliteSource(replace(self._config, table=None, query=query))
+            for batch, positions, rejected in list(page._pieces()):
+                yield batch, positions + position, [replace(row, position=row.position + position) for row in rejected]
+            position, last = position + rows, end
+
+    def _page_end(self, table: str, last: int) -> tuple[int, int] | None:
+        """The row id at which the next page ends, and its rows; None if none is left."""
+        page = f"select rowid as id from {table} where rowid > {last} order by rowid limit {FETCH_ROWS}"
+        with self._whole._view() as connection:
+            end, rows = connection.execute(f"select max(id), count(*) from ({page})").fetchone()
+        return (int(end), int(rows)) if rows else None
 
 
 def _column_type(declared: str) -> ColumnType:

@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from veilflow.errors import PassingFault, VeilError
-from veilflow.model import Advance, Gate, Output, Publication, Publish, Receipt, Standing, Writer
+from veilflow.model import Advance, ColumnKey, Gate, Output, Publication, Publish, Receipt, Standing, Writer
 from veilflow.targets.duckdb_schema import column_types, definitions, fits, quote, sql_type
 from veilflow.targets.locks import FileLock
 from veilflow.targets.merging import Tables, check_key, insert_all, rewrite
@@ -117,21 +117,36 @@ class DuckdbTarget:
         with self._connect() as connection:
             return int(connection.execute(f"select count(*) from {_staging(self._run_id)}").fetchone()[0])
 
-    def publish(self, key_versions: Mapping[str, int], gate: Gate | None = None, advance: Advance | None = None) -> int:
+    def column_keys(self) -> Mapping[str, ColumnKey]:
+        if not self._path.exists():
+            return {}
+        with self._connect() as connection:
+            return self._metadata(connection).column_keys() if _has_metadata(connection) else {}
+
+    def published_rows(self) -> int:
+        if not self._path.exists():
+            return 0
+        with self._connect() as connection:
+            tables = self._tables(connection)
+            return tables.count(f"select count(*) from {tables.target}") if self._check_shape(connection) else 0
+
+    def publish(
+        self, column_keys: Mapping[str, ColumnKey], gate: Gate | None = None, advance: Advance | None = None
+    ) -> int:
         published = self.publication(self._run_id)
         if published is not None:
             return published.rows
         with self._connect() as connection:
             connection.execute("begin")
             metadata, tables = self._metadata(connection), self._tables(connection)
-            metadata.check_versions(self._output.mode, key_versions)
+            metadata.check_versions(self._output.mode, column_keys)
             anew = self._output.mode == "replace" or not self._check_shape(connection)
             metadata.check_advance(advance, anew)
             staged = tables.count(f"select count(*) from {tables.staging}")
             loaded = same_number(self._move(connection, tables), staged)
             if gate is not None:
                 gate(_View(connection, self._output))
-            metadata.record(loaded, key_versions, advance, anew)
+            metadata.record(loaded, column_keys, advance, anew)
             connection.execute("commit")
         return loaded
 
@@ -183,7 +198,7 @@ class DuckdbTarget:
         def run(sql: str, values: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
             return list(connection.execute(sql, list(values)).fetchall())
 
-        return Metadata(run, self._output.table, self._run_id)
+        return Metadata(run, self._output.table, self._run_id, self._output.again)
 
     def _tables(self, connection: Any) -> Tables:
         def number(sql: str) -> int:

@@ -18,7 +18,7 @@ import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
 from veilflow.errors import VeilError
-from veilflow.model import Advance, Gate, Publication, Publish, Receipt, Standing, Writer
+from veilflow.model import Advance, ColumnKey, Gate, Publication, Publish, Receipt, Standing, Writer
 from veilflow.targets.file_view import FileView
 
 _PART = ".part"
@@ -100,8 +100,14 @@ class FileTarget:
     def staged_rows(self) -> int:
         return sum(receipt.loaded for receipt in self._receipts.values())
 
+    def column_keys(self) -> Mapping[str, ColumnKey]:
+        return {}
+
+    def published_rows(self) -> int:
+        return 0
+
     def publish(
-        self, _key_versions: Mapping[str, int], gate: Gate | None = None, _advance: Advance | None = None
+        self, _column_keys: Mapping[str, ColumnKey], gate: Gate | None = None, _advance: Advance | None = None
     ) -> int:
         assert self._file is not None
         try:

@@ -20,7 +20,19 @@ from pymysql.cursors import SSCursor
 
 from veilflow.databases.mariadb import connect, mapped, quote
 from veilflow.errors import PassingFault, VeilError
-from veilflow.model import Advance, Checkpoint, Gate, Output, Publication, Publish, Receipt, Secret, Standing, Writer
+from veilflow.model import (
+    Advance,
+    Checkpoint,
+    ColumnKey,
+    Gate,
+    Output,
+    Publication,
+    Publish,
+    Receipt,
+    Secret,
+    Standing,
+    Writer,
+)
 from veilflow.targets.changing import ChangingWriter
 from veilflow.targets.mariadb_merge import merge, prepare
 from veilflow.targets.mariadb_rows import value_lists
@@ -30,7 +42,9 @@ from veilflow.targets.metadata import (
     TABLE,
     Metadata,
     create_statement,
+    keys_text,
     locked_out,
+    parse_keys,
     receipt_values,
     same_number,
     same_shape,
@@ -140,16 +154,31 @@ class MariadbTarget:
         with self._connect() as connection:
             return int(run(connection, f"select count(*) from {_staging(self._run_id)}")[0][0])
 
+    def column_keys(self) -> Mapping[str, ColumnKey]:
+        with self._connect() as connection:
+            return self._metadata(connection).column_keys() if column_types(connection, TABLE) else {}
+
+    def published_rows(self) -> int:
+        with self._connect() as connection:
+            there = column_types(connection, self._output.table)
+            return (
+                self._tables(connection).count(f"select count(*) from {self._tables(connection).target}")
+                if there
+                else 0
+            )
+
     # --- publishing ---
 
-    def publish(self, key_versions: Mapping[str, int], gate: Gate | None = None, advance: Advance | None = None) -> int:
+    def publish(
+        self, column_keys: Mapping[str, ColumnKey], gate: Gate | None = None, advance: Advance | None = None
+    ) -> int:
         published = self.publication(self._run_id)
         if published is not None:
             return published.rows
         with self._connect() as connection:
             self._publish_alone(connection, self._run_id)
             metadata, tables = self._metadata(connection), self._tables(connection)
-            metadata.check_versions(self._output.mode, key_versions)
+            metadata.check_versions(self._output.mode, column_keys)
             how = self._how(connection)
             metadata.check_advance(advance, anew=how == "rename")
             if self._output.mode == "merge":
@@ -157,8 +186,8 @@ class MariadbTarget:
             if how == "rename":
                 # Its staging is all that will be published, and only the run's own connections write there.
                 self._ask(gate, connection, tables.staging)
-                return self._rename(connection, tables, key_versions, advance)
-            return self._rewrite(connection, tables, key_versions, gate, advance)
+                return self._rename(connection, tables, column_keys, advance)
+            return self._rewrite(connection, tables, column_keys, gate, advance)
 
     def _publish_alone(self, connection: Connection, run_id: str) -> None:
         """Wait until no other connection publishes the run: it may be at that though who asked for it is gone."""
@@ -185,7 +214,7 @@ class MariadbTarget:
         self,
         connection: Connection,
         tables: Tables,
-        key_versions: Mapping[str, int],
+        column_keys: Mapping[str, ColumnKey],
         gate: Gate | None,
         advance: Advance | None,
     ) -> int:
@@ -200,19 +229,23 @@ class MariadbTarget:
         staged = tables.count(f"select count(*) from {tables.staging}")
         loaded = merge(tables, self._output) if self._output.mode == "merge" else rewrite(tables, self._output)
         self._ask(gate, connection, tables.target)
-        metadata.record(same_number(loaded, staged), key_versions, advance, self._output.mode == "replace")
+        metadata.record(same_number(loaded, staged), column_keys, advance, self._output.mode == "replace")
         metadata.begin()  # the staging is still there: should this process die now, the next run drops it
         connection.commit()
         self._drop_staging(connection)
         return loaded
 
     def _rename(
-        self, connection: Connection, tables: Tables, key_versions: Mapping[str, int], advance: Advance | None
+        self, connection: Connection, tables: Tables, column_keys: Mapping[str, ColumnKey], advance: Advance | None
     ) -> int:
         """The journal first, then one RENAME of both tables, then the record."""
         staged = tables.count(f"select count(*) from {tables.staging}")
         journal = json.dumps(
-            {"rows": staged, "keys": dict(key_versions), "advance": None if advance is None else asdict(advance)}
+            {
+                "rows": staged,
+                "keys": json.loads(keys_text(column_keys)),
+                "advance": None if advance is None else asdict(advance),
+            }
         )
         run(connection, f"replace into {TABLE} values ('publishing', %s, %s, 0, %s)",
             (self._run_id, self._output.table, journal))  # fmt: skip
@@ -237,7 +270,7 @@ class MariadbTarget:
         if renamed:
             found = json.loads(journal[0][0])
             self._metadata(connection, run_id).record(
-                found["rows"], found["keys"], _advance(found.get("advance")), anew=True
+                found["rows"], parse_keys(found["keys"]), _advance(found.get("advance")), anew=True
             )
         run(connection, f"delete from {TABLE} where kind = 'publishing' and run_id = %s and target = %s", where)
         connection.commit()
@@ -279,7 +312,7 @@ class MariadbTarget:
         def statement(sql: str, values: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
             return run(connection, sql.replace("?", "%s"), tuple(values)) if values else run(connection, sql)
 
-        return Metadata(statement, self._output.table, run_id or self._run_id)
+        return Metadata(statement, self._output.table, run_id or self._run_id, self._output.again)
 
     def _tables(self, connection: Connection) -> Tables:
         def change(sql: str) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from veilflow.model import Advance, Gate, Publication, Publish, Receipt, Standing, Writer
+from veilflow.model import Advance, ColumnKey, Gate, Publication, Publish, Receipt, Standing, Writer
 from veilflow.targets.reading import FETCH_ROWS, no_table
 
 
@@ -63,8 +63,14 @@ class MemoryTarget:
     def staged_rows(self) -> int:
         return sum(rows.num_rows for rows, _receipt in self._chunks.values())
 
+    def column_keys(self) -> Mapping[str, ColumnKey]:
+        return {}
+
+    def published_rows(self) -> int:
+        return 0
+
     def publish(
-        self, _key_versions: Mapping[str, int], gate: Gate | None = None, _advance: Advance | None = None
+        self, _column_keys: Mapping[str, ColumnKey], gate: Gate | None = None, _advance: Advance | None = None
     ) -> int:
         parts = [self._chunks[number][0] for number in sorted(self._chunks)]
         table = pa.concat_tables(parts) if parts else self._schema.empty_table()

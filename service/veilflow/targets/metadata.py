@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from veilflow.errors import VeilError
-from veilflow.model import Advance, Checkpoint, Mode, Publication, Receipt, Standing
+from veilflow.model import Advance, Checkpoint, ColumnKey, Mode, Publication, Receipt, Standing
 
 TABLE = "_veilflow"
 
@@ -40,6 +40,8 @@ class Metadata:
     run: Run
     target: str
     run_id: str
+    #: The rows are the table's own.
+    again: bool = False
 
     def dead_runs(self) -> list[str]:
         """Other runs of this table that have a staging. Whoever holds the table's lock knows that they are dead."""
@@ -77,12 +79,15 @@ class Metadata:
         )
         return Publication(run_id, json.loads(rows[0][0])["rows"]) if rows else None
 
-    def check_versions(self, mode: Mode, key_versions: Mapping[str, int]) -> None:
-        """VEIL313 where rows of another key version would stand beside those that are there."""
-        if mode == "replace":
-            return
+    def column_keys(self) -> dict[str, ColumnKey]:
+        """The key of each column as the last publication left it."""
         rows = self.run(f"select detail from {TABLE} where kind = 'keys' and target = ?", (self.target,))
-        refuse_other_versions(key_versions, json.loads(rows[0][0]) if rows else {})
+        return parse_keys(json.loads(rows[0][0])) if rows else {}
+
+    def check_versions(self, mode: Mode, keys: Mapping[str, ColumnKey]) -> None:
+        """VEIL313 where rows of another key version would stand beside those that are there."""
+        if mode != "replace":
+            refuse_other_versions(keys, self.column_keys())
 
     def standing(self, pipeline: str) -> Standing:
         """What is known of a pipeline of this table, which is there."""
@@ -115,21 +120,39 @@ class Metadata:
             detail = json.dumps(asdict(advance.after), sort_keys=True)
             self.run(f"insert into {TABLE} values ('checkpoint', ?, ?, 0, ?)", (*where, detail))
 
-    def record(self, rows: int, key_versions: Mapping[str, int], advance: Advance | None, anew: bool) -> None:
-        """Write the publication, the key version of each column and the checkpoint; the run's receipts go. In a table
+    def record(self, rows: int, keys: Mapping[str, ColumnKey], advance: Advance | None, anew: bool) -> None:
+        """Write the publication, the key of each column and the checkpoint; the run's receipts go. In a table
         that was made or emptied ``anew`` no pipeline has loaded anything before: every checkpoint goes."""
         self.forget(self.run_id)
-        self._advance(advance, anew)
+        self._advance(advance, anew and not self.again)
         published = (self.run_id, self.target, json.dumps({"rows": rows}))
         self.run(f"insert into {TABLE} values ('published', ?, ?, 0, ?)", published)
+        now = keys if anew else beside(keys, self.column_keys())
         self.run(f"delete from {TABLE} where kind = 'keys' and target = ?", (self.target,))
-        keys = (self.target, json.dumps(dict(key_versions), sort_keys=True))
-        self.run(f"insert into {TABLE} values ('keys', '', ?, 0, ?)", keys)
+        self.run(f"insert into {TABLE} values ('keys', '', ?, 0, ?)", (self.target, keys_text(now)))
 
 
-def refuse_other_versions(key_versions: Mapping[str, int], there: Mapping[str, int]) -> None:
-    """VEIL313 if a column of the target holds pseudonyms of another key version than this run makes."""
-    other = {name: there[name] for name, version in key_versions.items() if there.get(name, version) != version}
+def keys_text(keys: Mapping[str, ColumnKey]) -> str:
+    """The keys of columns as JSON; ``parse_keys`` is its inverse."""
+    return json.dumps({name: asdict(key) for name, key in keys.items()}, sort_keys=True)
+
+
+def parse_keys(document: Mapping[str, Any]) -> dict[str, ColumnKey]:
+    return {name: ColumnKey(**key) for name, key in document.items()}
+
+
+def beside(keys: Mapping[str, ColumnKey], there: Mapping[str, ColumnKey]) -> dict[str, ColumnKey]:
+    """The keys of a table whose rows were made in part before; where they were made otherwise, nobody can say how."""
+    both = {**there, **keys}
+    return {
+        name: key if keys.get(name) == there.get(name) else ColumnKey(key.version, None) for name, key in both.items()
+    }
+
+
+def refuse_other_versions(keys: Mapping[str, ColumnKey], there: Mapping[str, ColumnKey], other_way: str = "") -> None:
+    """VEIL313 if a column of the target holds pseudonyms of another key version than this run makes. ``other_way`` is
+    one out of it, for the hint."""
+    other = {name: there[name].version for name, key in keys.items() if there.get(name, key).version != key.version}
     if not other:
         return
     listed = ", ".join(f"{name} (version {version})" for name, version in sorted(other.items()))
@@ -137,7 +160,7 @@ def refuse_other_versions(key_versions: Mapping[str, int], there: Mapping[str, i
     pin = f"`--key-version {versions[0]}` goes on with that version; " if len(versions) == 1 else ""
     raise VeilError(
         "VEIL313", f"columns of the target hold pseudonyms of another key version: {listed}",
-        f"{pin}`mode: replace` loads the table anew under the active one",
+        f"{pin}{other_way}`mode: replace` loads the table anew under the active one",
     )  # fmt: skip
 
 

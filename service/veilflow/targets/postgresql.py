@@ -16,7 +16,19 @@ from sqlalchemy.schema import CreateTable
 
 from veilflow.databases.postgresql import address, connect, mapped
 from veilflow.errors import PassingFault, VeilError, raise_all
-from veilflow.model import Advance, Gate, Mode, Output, Publication, Publish, Receipt, Secret, Standing, Writer
+from veilflow.model import (
+    Advance,
+    ColumnKey,
+    Gate,
+    Mode,
+    Output,
+    Publication,
+    Publish,
+    Receipt,
+    Secret,
+    Standing,
+    Writer,
+)
 from veilflow.targets import postgresql_catalog as catalog
 from veilflow.targets import postgresql_staging
 from veilflow.targets.changing import ChangingWriter
@@ -148,12 +160,12 @@ class PostgresqlTarget:
         self._take_lock()
         with self._connect() as connection:
             self._how(connection)
-            if not connection.execute("select to_regclass(%s)", (TABLE,)).fetchone()[0]:  # type: ignore[index]
+            if not catalog.is_there(connection, TABLE):
                 connection.execute(create_statement().encode())
             postgresql_staging.make(connection)
             raise_all(postgresql_staging.problems(connection))
             self._metadata(connection).begin()
-            if connection.execute("select to_regclass(%s)", (self._staging,)).fetchone()[0]:  # type: ignore[index]
+            if catalog.is_there(connection, self._staging):
                 self._wait_for_writers(connection)
             else:
                 found = catalog.relation(connection, self._target)
@@ -187,7 +199,7 @@ class PostgresqlTarget:
     def clean(self) -> tuple[str, ...]:
         self._take_lock()
         with self._connect() as connection:
-            if not connection.execute("select to_regclass(%s)", (TABLE,)).fetchone()[0]:  # type: ignore[index]
+            if not catalog.is_there(connection, TABLE):
                 return ()
             dead = tuple(sorted(self._metadata(connection).dead_runs()))
             for run_id in dead:
@@ -206,7 +218,7 @@ class PostgresqlTarget:
             cursor = connection.execute(sql.replace("?", "%s").encode() if values else sql.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
 
-        return Metadata(run, self._shown, self._run_id)
+        return Metadata(run, self._shown, self._run_id, self._output.again)
 
     @property
     def _target(self) -> str:
@@ -250,19 +262,30 @@ class PostgresqlTarget:
             row = connection.execute(f"select count(*) from {self._staging}".encode()).fetchone()
         return int(row[0]) if row else 0
 
-    def publish(self, key_versions: Mapping[str, int], gate: Gate | None = None, advance: Advance | None = None) -> int:
+    def column_keys(self) -> Mapping[str, ColumnKey]:
+        with self._connect() as connection:
+            return self._metadata(connection).column_keys() if catalog.is_there(connection, TABLE) else {}
+
+    def published_rows(self) -> int:
+        with self._connect() as connection:
+            there = catalog.is_there(connection, self._target)
+            return self._tables(connection).count(f"select count(*) from {self._target}") if there else 0
+
+    def publish(
+        self, column_keys: Mapping[str, ColumnKey], gate: Gate | None = None, advance: Advance | None = None
+    ) -> int:
         published = self.publication(self._run_id)
         if published is not None:
             return published.rows
         with self._connect() as connection, connection.transaction():
             connection.execute("select pg_advisory_xact_lock(%s)", (_lock_number("publish", self._run_id),))
             metadata, tables = self._metadata(connection), self._tables(connection)
-            metadata.check_versions(self._output.mode, key_versions)
+            metadata.check_versions(self._output.mode, column_keys)
             anew = self._output.mode == "replace" or catalog.relation(connection, self._target) is None
             metadata.check_advance(advance, anew)
             staged = tables.count(f"select count(*) from {tables.staging}")
             loaded = same_number(self._move(connection, tables, staged, gate), staged)
-            metadata.record(loaded, key_versions, advance, anew)
+            metadata.record(loaded, column_keys, advance, anew)
         return loaded
 
     def _move(self, connection: psycopg.Connection[Any], tables: Tables, staged: int, gate: Gate | None) -> int:
@@ -340,7 +363,7 @@ class PostgresqlTarget:
 
     def publication(self, run_id: str) -> Publication | None:
         with self._connect() as connection:
-            if not connection.execute("select to_regclass(%s)", (TABLE,)).fetchone()[0]:  # type: ignore[index]
+            if not catalog.is_there(connection, TABLE):
                 return None
             with connection.transaction():
                 # Its commit may be under way though who asked for it is gone.
@@ -356,7 +379,7 @@ class PostgresqlTarget:
         if not self._run_id:
             return
         with self._connect() as connection:
-            if connection.execute("select to_regclass(%s)", (TABLE,)).fetchone()[0]:  # type: ignore[index]
+            if catalog.is_there(connection, TABLE):
                 self._drop(connection, self._run_id)
 
     def close(self) -> None:

@@ -92,6 +92,12 @@ class Relation:
     columns: Mapping[str, Column]
 
 
+def is_there(connection: psycopg.Connection[Any], name: str) -> bool:
+    """Whether there is a relation of this (quoted) name."""
+    row = connection.execute("select to_regclass(%s) is not null", (name,)).fetchone()
+    return bool(row and row[0])
+
+
 def relation(connection: psycopg.Connection[Any], target: str) -> Relation | None:
     """The table named ``target`` (quoted), or None."""
     row = connection.execute(_RELATION, (target,)).fetchone()

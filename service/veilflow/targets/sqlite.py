@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from veilflow.errors import PassingFault, VeilError
-from veilflow.model import Advance, Gate, Output, Publication, Publish, Receipt, Standing, Writer
+from veilflow.model import Advance, ColumnKey, Gate, Output, Publication, Publish, Receipt, Standing, Writer
 from veilflow.targets.locks import FileLock
 from veilflow.targets.merging import Tables, check_key, rewrite
 from veilflow.targets.metadata import (
@@ -112,7 +112,7 @@ class SqliteTarget:
         def run(sql: str, values: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
             return connection.execute(sql, values).fetchall()
 
-        return Metadata(run, self._table, self._run_id)
+        return Metadata(run, self._table, self._run_id, self._output.again)
 
     @property
     def _staging(self) -> str:
@@ -142,19 +142,36 @@ class SqliteTarget:
         with self._connect() as connection:
             return int(connection.execute(f"select count(*) from {quote(self._staging)}").fetchone()[0])
 
-    def publish(self, key_versions: Mapping[str, int], gate: Gate | None = None, advance: Advance | None = None) -> int:
+    def column_keys(self) -> Mapping[str, ColumnKey]:
+        if not self._path.exists():
+            return {}
+        with self._connect(read_only=True) as connection:
+            known = connection.execute("select 1 from sqlite_master where name = ?", (TABLE,)).fetchone()
+            return self._metadata(connection).column_keys() if known else {}
+
+    def published_rows(self) -> int:
+        if not self._path.exists():
+            return 0
+        with self._connect(read_only=True) as connection:
+            tables = self._tables(connection)
+            there = connection.execute(f"pragma table_info({tables.target})").fetchone()
+            return tables.count(f"select count(*) from {tables.target}") if there else 0
+
+    def publish(
+        self, column_keys: Mapping[str, ColumnKey], gate: Gate | None = None, advance: Advance | None = None
+    ) -> int:
         published = self.publication(self._run_id)
         if published is not None:
             return published.rows
         with self._connect() as connection:
             connection.execute("begin immediate")
             metadata, tables = self._metadata(connection), self._tables(connection)
-            metadata.check_versions(self._output.mode, key_versions)
+            metadata.check_versions(self._output.mode, column_keys)
             anew = self._output.mode == "replace" or not self._is_there(connection)
             metadata.check_advance(advance, anew)
             staged = tables.count(f"select count(*) from {tables.staging}")
             loaded = same_number(self._move(connection, tables, staged, gate), staged)
-            metadata.record(loaded, key_versions, advance, anew)
+            metadata.record(loaded, column_keys, advance, anew)
             connection.commit()
         return loaded
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from veilflow import secret_stores
-from veilflow.model import Reading, Secret, SecretRef
+from veilflow.model import Access, Reading, Secret, SecretRef
 from veilflow.secret_stores.session import Session
 
 
@@ -54,6 +54,21 @@ def test_a_file_is_read_each_time(tmp_path: Path) -> None:
 def test_each_state_of_a_secret_is_noted_once(tmp_path: Path) -> None:
     """So the record of accesses has a line for each lease and version, and not one for each connection."""
     session = Session(tmp_path)
-    seen = [session.notes(name, Reading(Secret("value-value"), version=version)) for name, version in
-            [("a", "1"), ("a", "1"), ("a", "2"), ("b", "1")]]  # fmt: skip
+    seen = [session.notes(access(number, name, version)) for number, (name, version) in enumerate(
+            [("a", "1"), ("a", "1"), ("a", "2"), ("b", "1")])]  # fmt: skip
     assert seen == [True, False, True, True]
+
+
+def access(number: int, name: str, version: str) -> Access:
+    return Access(f"2026-01-01T00:00:{number:02d}Z", name, "files", "file", version, None)
+
+
+def test_a_run_tells_what_it_used_also_if_an_earlier_one_opened_it(tmp_path: Path) -> None:
+    """By the time of the opening, which was once."""
+    session = Session(tmp_path)
+    for number, name in enumerate(("ring", "login")):
+        session.notes(access(number, name, "1"))
+    session.begin_run()
+    assert session.used() == ()
+    session.notes(access(5, "ring", "1"))
+    assert session.used() == (access(0, "ring", "1"),)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 
 from veilflow.errors import PassingFault, Problems, VeilError
 from veilflow.secret_stores.vault import faults, leases
-from veilflow.secret_stores.vault.breaker import FAILURES_THAT_OPEN, shared_breaker
+from veilflow.secret_stores.vault.breaker import FAILURES_THAT_OPEN, machine_directory, shared_breaker
 from veilflow.secret_stores.vault.faults import RULES, Fault, Refused, fault_of, may_repeat
 from veilflow.secret_stores.vault.leases import LEASE_SECONDS, Lease
 from veilflow.secret_stores.vault.options import AppRoleLogin, CertLogin, JwtLogin, Place, TokenLogin, parse_options
@@ -251,54 +253,80 @@ def failing() -> None:
     raise Refused(Fault.SEALED)
 
 
+def failing_often(directory: Path) -> None:
+    for _ in range(FAILURES_THAT_OPEN):
+        with pytest.raises(Refused):
+            shared_breaker(directory, "https://vault.test").call(failing)
+
+
 def denied() -> None:
     raise Refused(Fault.DENIED)
 
 
 def test_a_failing_server_is_left_alone_by_every_process(tmp_path: Path) -> None:
     """The second breaker is that of another run."""
-    for _ in range(FAILURES_THAT_OPEN):
-        with pytest.raises(Refused):
-            shared_breaker(tmp_path, "https://vault.test").call(failing)
+    failing_often(tmp_path / "own")
     with pytest.raises(pybreaker.CircuitBreakerError):
-        shared_breaker(tmp_path, "https://vault.test").call(lambda: "asked")
-    assert shared_breaker(tmp_path, "https://other.test").call(lambda: "asked") == "asked"
+        shared_breaker(tmp_path / "own", "https://vault.test").call(lambda: "asked")
+    assert shared_breaker(tmp_path / "own", "https://other.test").call(lambda: "asked") == "asked"
 
 
 def test_refusals_are_answers_and_open_nothing(tmp_path: Path) -> None:
     """A policy that misses a line is no failing server."""
     for _ in range(FAILURES_THAT_OPEN + 1):
         with pytest.raises(Refused):
-            shared_breaker(tmp_path, "https://vault.test").call(denied)
-    assert shared_breaker(tmp_path, "https://vault.test").call(lambda: "asked") == "asked"
+            shared_breaker(tmp_path / "own", "https://vault.test").call(denied)
+    assert shared_breaker(tmp_path / "own", "https://vault.test").call(lambda: "asked") == "asked"
 
 
 def test_after_a_while_one_probes_and_the_others_wait(tmp_path: Path) -> None:
     """And what the probe finds out holds for all."""
-    for _ in range(FAILURES_THAT_OPEN):
-        with pytest.raises(Refused):
-            shared_breaker(tmp_path, "https://vault.test").call(failing)
-    file = next(tmp_path.glob("*.json"))
+    failing_often(tmp_path / "own")
+    file = next((tmp_path / "own").glob("*.json"))
     file.write_text(json.dumps(json.loads(file.read_text()) | {"opened_at": 0.0}))
     others: list[str] = []
 
     def probe() -> str:
         try:
-            shared_breaker(tmp_path, "https://vault.test").call(lambda: "asked")
+            shared_breaker(tmp_path / "own", "https://vault.test").call(lambda: "asked")
         except pybreaker.CircuitBreakerError:
             others.append("waited")
         return "probed"
 
-    assert shared_breaker(tmp_path, "https://vault.test").call(probe) == "probed"
+    assert shared_breaker(tmp_path / "own", "https://vault.test").call(probe) == "probed"
     assert others == ["waited"]
-    assert shared_breaker(tmp_path, "https://vault.test").call(lambda: "asked") == "asked"
+    assert shared_breaker(tmp_path / "own", "https://vault.test").call(lambda: "asked") == "asked"
 
 
 @pytest.mark.parametrize("content", ["", "not json", "[]"])
 def test_a_damaged_state_is_no_reason_to_fail(content: str, tmp_path: Path) -> None:
     """It protects a server, and is none of the run's business."""
-    shared_breaker(tmp_path, "https://vault.test").call(lambda: "asked")
+    shared_breaker(tmp_path / "own", "https://vault.test").call(lambda: "asked")
     with pytest.raises(Refused):
-        shared_breaker(tmp_path, "https://vault.test").call(failing)
-    next(tmp_path.glob("*.json")).write_text(content)
-    assert shared_breaker(tmp_path, "https://vault.test").call(lambda: "asked") == "asked"
+        shared_breaker(tmp_path / "own", "https://vault.test").call(failing)
+    next((tmp_path / "own").glob("*.json")).write_text(content)
+    assert shared_breaker(tmp_path / "own", "https://vault.test").call(lambda: "asked") == "asked"
+
+
+@pytest.mark.parametrize("attack", ["a link to another directory", "open to others"])
+def test_a_directory_that_others_could_have_made_is_not_believed(tmp_path: Path, attack: str) -> None:
+    """Nothing is read from it or written into it, and the run goes on without the state."""
+    other = tmp_path / "other"
+    other.mkdir(mode=0o700)
+    failing_often(other)
+    own = tmp_path / "own"
+    if attack == "a link to another directory":
+        own.symlink_to(other)
+    else:
+        other.rename(own)
+        own.chmod(0o777)
+    before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*.json"))
+    assert shared_breaker(own, "https://vault.test").call(lambda: "asked") == "asked"
+    failing_often(own)
+    assert shared_breaker(own, "https://vault.test").call(lambda: "asked") == "asked"
+    assert sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*.json")) == before
+
+
+def test_the_state_is_one_for_all_projects_of_a_user() -> None:
+    """In a directory of the user's own among the machine's temporary ones."""
+    assert machine_directory() == Path(tempfile.gettempdir()) / f"veilflow-{os.geteuid()}"

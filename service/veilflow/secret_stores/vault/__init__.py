@@ -5,7 +5,7 @@
     logins.py     the ways to log in
     client.py     one request: its transport, its repetition, its words if it fails
     faults.py     the table of what may go wrong, and what may be repeated then
-    breaker.py    a failing server is left alone; the runs of a project know it of each other
+    breaker.py    a failing server is left alone; a user's runs on one machine know it of each other
     leases.py     what dies by itself is kept alive while the run lives
     transit.py    encrypt, decrypt, HMAC and data keys, many values at a time
 

@@ -1,7 +1,8 @@
-"""A circuit breaker whose state the runs of a project share: a failing Vault is left alone, then probed by one of them.
+"""A circuit breaker whose state a user's runs on one machine share: a failing Vault is left alone, then probed by one.
 
-pybreaker decides; its state lies in a small JSON file under a lock. A file that cannot be read or written means that
-nothing is known: the breaker protects a server, so it never is what fails a run.
+pybreaker decides; its state lies in a small JSON file under a lock, in a directory that nobody else can write into. A
+file that cannot be read or written, or a directory that is not ours alone, means that nothing is known: the breaker
+protects a server, so it never is what fails a run.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import fcntl
 import hashlib
 import json
 import os
+import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -22,6 +25,7 @@ from veilflow.secret_stores.vault.faults import Refused
 
 FAILURES_THAT_OPEN = 5
 OPEN_SECONDS = 10.0
+_LARGEST_BYTES = 4096
 
 
 class SharedState(pybreaker.CircuitBreakerStorage):  # type: ignore[misc]
@@ -31,9 +35,9 @@ class SharedState(pybreaker.CircuitBreakerStorage):  # type: ignore[misc]
     ``OPEN_SECONDS``.
     """
 
-    def __init__(self, file: Path) -> None:
-        super().__init__(file.stem)
-        self._file, self._probing = file, False
+    def __init__(self, directory: Path, name: str) -> None:
+        super().__init__(name)
+        self._directory, self._file, self._probing = directory, f"{name}.json", False
 
     @property
     def state(self) -> str:
@@ -84,24 +88,61 @@ class SharedState(pybreaker.CircuitBreakerStorage):  # type: ignore[misc]
     # --- the file ---
 
     def _read(self) -> dict[str, Any]:
-        with suppress(OSError, ValueError):
-            known = json.loads(self._file.read_text(encoding="utf-8"))
-            if isinstance(known, dict):
-                return known
+        with suppress(OSError), _own(self._directory) as directory:
+            return _document(directory, self._file)
         return {}
 
     def _change(self, change: Any) -> None:
-        with suppress(OSError), self._locked():
-            draft = self._file.with_suffix(f".{os.getpid()}")
-            draft.write_text(json.dumps(change(self._read())), encoding="utf-8")
-            draft.replace(self._file)
+        with suppress(OSError):
+            self._directory.mkdir(mode=0o700, exist_ok=True)
+        with suppress(OSError), _own(self._directory) as directory, _locked(directory, f"{self._file}.lock"):
+            draft = f"{self._file}.{os.getpid()}"
+            with _opened(directory, draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as file:
+                os.write(file, json.dumps(change(_document(directory, self._file))).encode())
+            os.replace(draft, self._file, src_dir_fd=directory, dst_dir_fd=directory)
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(self._file.with_suffix(".lock"), "a", encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+
+def machine_directory() -> Path:
+    """Where a user's processes on this machine find each other's state, whichever project they work for."""
+    return Path(tempfile.gettempdir()) / f"veilflow-{os.geteuid()}"
+
+
+@contextmanager
+def _own(directory: Path) -> Iterator[int]:
+    """The directory as a descriptor. OSError if it is a link, another user's, or others may look into it: what is at
+    its name may change, what was opened stays."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        found = os.fstat(descriptor)
+        if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
+            raise PermissionError("not a directory of this user alone")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _opened(directory: int, name: str, flags: int) -> Iterator[int]:
+    descriptor = os.open(name, flags | os.O_NOFOLLOW, 0o600, dir_fd=directory)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _locked(directory: int, name: str) -> Iterator[None]:
+    with _opened(directory, name, os.O_WRONLY | os.O_CREAT) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _document(directory: int, name: str) -> dict[str, Any]:
+    with suppress(OSError, ValueError), _opened(directory, name, os.O_RDONLY) as file:
+        known = json.loads(os.read(file, _LARGEST_BYTES))
+        if isinstance(known, dict):
+            return known
+    return {}
 
 
 def shared_breaker(directory: Path, address: str) -> pybreaker.CircuitBreaker:
@@ -111,7 +152,7 @@ def shared_breaker(directory: Path, address: str) -> pybreaker.CircuitBreaker:
         fail_max=FAILURES_THAT_OPEN,
         reset_timeout=OPEN_SECONDS,
         exclude=[_is_an_answer],
-        state_storage=SharedState(directory / f"{name}.json"),
+        state_storage=SharedState(directory, name),
         throw_new_error_on_trip=False,
     )
 

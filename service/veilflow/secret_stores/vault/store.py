@@ -17,7 +17,7 @@ from typing import Any
 
 from veilflow.errors import PassingFault, VeilError, frameless
 from veilflow.model import Reading, Secret, SecretFacts, SecretRef
-from veilflow.secret_stores.vault.breaker import shared_breaker
+from veilflow.secret_stores.vault.breaker import machine_directory, shared_breaker
 from veilflow.secret_stores.vault.client import Client
 from veilflow.secret_stores.vault.faults import ISSUE, READ, RENEW, REVOKE, WRITE, Fault, Operation, Refused
 from veilflow.secret_stores.vault.leases import Lease, Renewer
@@ -72,7 +72,7 @@ class VaultStore:
     def __init__(self, options: Options, project: Path) -> None:
         self._options, self._project = options, project
         directory = project / ".veil"
-        self._client = Client(options, lambda: shared_breaker(directory / "breakers", options.address))
+        self._client = Client(options, lambda: shared_breaker(machine_directory(), options.address))
         self._wrapped = WrappedFiles(directory / "keys")
         self._renewer = Renewer()
         self._token: Token | None = None
