@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sqlite3
 from typing import Any
 
 import pytest
@@ -91,3 +93,18 @@ def test_a_random_text_in_a_file_is_a_warning_in_words_and_in_the_document(sever
     assert words.status == 0 and "warning VEIL223: policies/people.yaml:" in words.err
     assert [one["code"] for one in document["warnings"]] == ["VEIL223"]
     assert word not in words.err
+
+
+def test_what_is_said_to_be_no_secret_stands_in_plan_and_record(project: Project) -> None:
+    """With its place and reason, and without the text."""
+    looks = "AK" + "IA" + "Z" * 16
+    policy = project.directory / "policies/people.yaml"
+    policy.write_text(policy.read_text() + f"owner: {looks}  # unsafe_not_a_secret: our team is called so\n")
+    line = len(policy.read_text().splitlines())
+    expected = [{"place": {"file": "policies/people.yaml", "line": line}, "reason": "our team is called so"}]
+    planned = project.veil("plan", "people", "--json")
+    assert (planned.status, planned.json["unsafe_not_a_secret"]) == (0, expected)
+    assert project.veil("run", "people", "--direct", "--quiet").status == 0
+    with sqlite3.connect(project.directory / ".veil/state.db") as connection:
+        (kept,) = connection.execute("select plan from runs").fetchone()
+    assert json.loads(kept)["unsafe_not_a_secret"] == expected

@@ -10,7 +10,7 @@ from veilflow.config.files import (
     load_suite,
     pipeline_names,
 )
-from veilflow.config.leaks import suspicious
+from veilflow.config.leaks import NotASecret, not_secrets, suspicious
 from veilflow.config.names import load_names
 from veilflow.config.objects import (
     QUARANTINE_DAYS,
@@ -31,6 +31,8 @@ from veilflow.config.policies import load_policy, policy_names, purposes_elsewhe
 from veilflow.config.settings import Settings, settings
 
 __all__ = [
+    "NotASecret",
+    "not_secrets",
     "QUARANTINE_DAYS",
     "AcknowledgementConfig",
     "ColumnLabels",

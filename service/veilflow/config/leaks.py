@@ -10,6 +10,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from veilflow.errors import Place, VeilError, raise_all
@@ -46,7 +47,20 @@ _HEX = re.compile(r"[0-9a-f]{32,}|[0-9A-F]{32,}")
 #: Bits a character. Random base64 of 24 characters has about 4.2, an English identifier under 3.8.
 _RANDOM_BITS = 4.0
 _HEX_BITS = 3.2
-_HINT = "take it out, change it (who read the file knows it), and name its place in secrets/names.yaml"
+_HINT = (
+    "take it out, change it (who read the file knows it), and name its place in secrets/names.yaml; if it is none, say why "
+    "at the end of this very line: `# unsafe_not_a_secret: REASON`"
+)
+#: Stands at the end of the line that it is about, and nowhere else; the reason goes into plans and records.
+_EXEMPT = re.compile(r"(?:^|\s)#\s*unsafe_not_a_secret:\s*(\S.*?)\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class NotASecret:
+    """A line of which a person says that it only looks like a credential."""
+
+    place: Place
+    reason: str
 
 
 def known(text: str, place: Place) -> Iterator[VeilError]:
@@ -56,8 +70,14 @@ def known(text: str, place: Place) -> Iterator[VeilError]:
             yield VeilError("VEIL223", f"here stands what looks like {name}", _HINT, place)
 
 
+def exempt_lines(text: str) -> dict[int, str]:
+    """The lines that a person exempted, by their numbers, and why."""
+    found = ((number, _EXEMPT.search(line)) for number, line in enumerate(text.splitlines(), 1))
+    return {number: match[1] for number, match in found if match}
+
+
 def known_in_lines(text: str, shown: str, seen: set[int | None]) -> Iterator[VeilError]:
-    """The same for what is no value: comments, and keys. Lines in ``seen`` have been told."""
+    """The same for what is no value: comments, and keys. Lines in ``seen`` have been told, or are exempt."""
     for number, line in enumerate(text.splitlines(), 1):
         if number not in seen:
             yield from known(line, Place(shown, number))
@@ -66,9 +86,15 @@ def known_in_lines(text: str, shown: str, seen: set[int | None]) -> Iterator[Vei
 def suspicious(project: Path) -> tuple[VeilError, ...]:
     """A warning for each text of the project's files that looks random enough to be a secret. Raises VEIL223 for every
     credential of a known form in any of them, also in one that no pipeline names."""
-    lines = list(_lines(project))
+    lines = [(text, place) for text, place in _lines(project) if not _EXEMPT.search(text)]
     raise_all(problem for text, place in lines for problem in known(text, place))
     return tuple(_random(place) for text, place in lines if any(map(looks_random, _RANDOM.findall(text))))
+
+
+def not_secrets(project: Path) -> tuple[NotASecret, ...]:
+    """Every line of the project's files that is exempt from the search, with its reason."""
+    found = ((place, _EXEMPT.search(text)) for text, place in _lines(project))
+    return tuple(NotASecret(place, match[1]) for place, match in found if match)
 
 
 def _lines(project: Path) -> Iterator[tuple[str, Place]]:

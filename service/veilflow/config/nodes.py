@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from veilflow.config.leaks import known, known_in_lines
+from veilflow.config.leaks import exempt_lines, known, known_in_lines
 from veilflow.errors import Place, VeilError, raise_all
 
 _LARGEST_FILE = 1 << 20
@@ -67,8 +67,10 @@ def read_yaml(path: Path, shown: str, if_empty: str = "VEIL203") -> Node:
 
 def _refuse_secrets(root: Node, text: str, shown: str) -> None:
     """VEIL223 for every credential in a value (as YAML means it, escapes undone), a key or a comment."""
-    problems = [problem for node in _texts(root) for problem in known(node.value, node.place)]
-    seen = {problem.place.line for problem in problems if problem.place}
+    exempt = exempt_lines(text)
+    texts = [node for node in _texts(root) if node.place.line not in exempt]
+    problems = [problem for node in texts for problem in known(node.value, node.place)]
+    seen = {problem.place.line for problem in problems if problem.place} | set(exempt)
     raise_all([*problems, *known_in_lines(text, shown, seen)])
 
 

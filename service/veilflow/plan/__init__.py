@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from veilflow.checks import COLUMN_EXPECTATIONS, fit_check, holds, plan_check
-from veilflow.config import NamesConfig, PipelineConfig, PolicyConfig, RuleConfig, SuiteConfig
+from veilflow.config import NamesConfig, NotASecret, PipelineConfig, PolicyConfig, RuleConfig, SuiteConfig
 from veilflow.errors import WORST_FIRST, Place, VeilError
 from veilflow.keys import KEY_DOMAIN
 from veilflow.model import (
@@ -50,6 +50,8 @@ class Decision:
     plan: Plan
     errors: tuple[VeilError, ...]
     findings: tuple[Finding, ...] = ()
+    #: Lines of the project's files of which a person says that no credential stands there.
+    not_secrets: tuple[NotASecret, ...] = ()
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -467,6 +469,7 @@ def document(decision: Decision) -> dict[str, Any]:
             for check in plan.checks
         ],
         "secrets": list(plan.secrets),
+        "unsafe_not_a_secret": [{"place": _place(one.place), "reason": one.reason} for one in decision.not_secrets],
         "findings": [finding_document(one) for one in decision.findings],
         "errors": [
             {"code": error.code, "problem": error.problem, "hint": error.hint, "place": _error_place(error)}

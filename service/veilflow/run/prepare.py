@@ -23,6 +23,7 @@ from veilflow.config import (
     load_pipeline,
     load_policy,
     load_suite,
+    not_secrets,
     purposes_elsewhere,
 )
 from veilflow.errors import Place, VeilError, raise_all
@@ -162,7 +163,7 @@ def source_of(
 def resolve(loaded: Loaded, schema: SourceSchema, session: Session) -> Prepared:
     """Decide every column and look at the target; what the plan itself forbids stands in ``decision.errors``."""
     project, pipeline, names, source = loaded.project, loaded.pipeline, loaded.names, loaded.source
-    decision = decide_loaded(loaded, schema)
+    decision = replace(decide_loaded(loaded, schema), not_secrets=not_secrets(project))
     if decision.errors:
         return Prepared(project, pipeline, names, source, decision, None, others=loaded.others)
     try:

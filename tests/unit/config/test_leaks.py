@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from veilflow.config import suspicious
+from veilflow.config import NotASecret, not_secrets, suspicious
 from veilflow.config.leaks import known, looks_random
 from veilflow.config.nodes import read_yaml
 from veilflow.errors import Place, VeilError
@@ -110,3 +110,28 @@ def test_a_credential_in_a_file_that_no_pipeline_names_is_refused_too(tmp_path: 
 def test_the_sample_project_has_no_warning() -> None:
     """So that the first one that a person sees means something."""
     assert suspicious(Path(__file__).resolve().parents[3]) == ()
+
+
+@pytest.mark.parametrize("credential", CREDENTIALS[:3])
+def test_a_line_of_which_a_person_says_why_it_is_no_secret_passes(credential: str, tmp_path: Path) -> None:
+    """That line alone, with a reason; it is listed, and the text that looks like a credential is not shown."""
+    (tmp_path / "policies").mkdir()
+    path = tmp_path / "policies/people.yaml"
+    path.write_text(f"a: 1\nb: '{credential}'  # unsafe_not_a_secret: the form in an example\n")
+    read_yaml(path, "policies/people.yaml")
+    assert suspicious(tmp_path) == ()
+    (exempt,) = not_secrets(tmp_path)
+    assert (str(exempt.place), exempt.reason) == ("policies/people.yaml:2", "the form in an example")
+    for line in (
+        f"c: '{credential}'",
+        f"c: '{credential}'  # unsafe_not_a_secret:",
+        f"# unsafe_not_a_secret: x\nc: '{credential}'",
+    ):
+        path.write_text(f"a: 1\n{line}\n")
+        with pytest.raises(VeilError, match="VEIL223") as caught:
+            read_yaml(path, "policies/people.yaml")
+        assert "unsafe_not_a_secret" in caught.value.hint and not_secrets(tmp_path) == (
+            (NotASecret(Place("policies/people.yaml", 2), "x"),) if "\n" in line else ()
+        )
+        with pytest.raises(VeilError, match="VEIL223"):
+            suspicious(tmp_path)
