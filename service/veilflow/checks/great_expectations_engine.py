@@ -165,7 +165,9 @@ def _series(values: pa.Array) -> pd.Series[Any]:
     if pa.types.is_date(values.type):
         values = values.cast(pa.timestamp("s"))
     elif pa.types.is_integer(values.type) and values.null_count and not _small(values):
-        return pd.Series(values.to_pandas(integer_object_nulls=True))
+        whole = pd.Series(values.to_pandas(integer_object_nulls=True))
+        # None beside the NaN of another column would be two values where nothing is there twice.
+        return whole.where(whole.notna(), np.nan)
     return pd.Series(values.to_pandas())
 
 

@@ -202,3 +202,13 @@ def test_the_table_knows_every_expectation_that_great_expectations_registers() -
         "expect_column_max_to_be_recent", "expect_column_values_to_be_in_other_table",
         "expect_compound_columns_to_be_in_other_table", "expect_column_sum_to_equal_other_table",
     }  # fmt: skip
+
+
+def test_what_is_missing_is_one_value_to_great_expectations_too() -> None:
+    """Also where pandas keeps one column as objects, for the sake of integers that no double holds, and one as doubles."""
+    rows = pa.RecordBatch.from_pydict({"big": pa.array([2**53 + 1, None]), "small": pa.array([1, None])})
+    columns = [SourceColumn(name, ColumnType("integer", pa.int64())) for name in ("big", "small")]
+    check = plan("expect_select_column_values_to_be_unique_within_record", column_list=["big", "small"], ignore_row_if="never")  # fmt: skip
+    for engine in ("compiled", "great_expectations"):
+        (outcome,) = open_checker([replace(check, engine=engine)], columns).check(Chunk(0, rows, rows, np.arange(2)))
+        assert (outcome.evaluated, outcome.failed.tolist()) == (2, [1]), engine
