@@ -10,7 +10,7 @@ import argparse
 import os
 from collections.abc import Callable
 
-from benchmarks import between_databases, load, memory, peers, receipts, start_up, workers
+from benchmarks import between_databases, checks, load, memory, peers, receipts, start_up, workers
 
 #: By name: who answers, and with how many rows where none are asked for.
 QUESTIONS: dict[str, tuple[Callable[[int, int], list[str]], tuple[int, ...]]] = {
@@ -19,6 +19,7 @@ QUESTIONS: dict[str, tuple[Callable[[int, int], list[str]], tuple[int, ...]]] = 
     "between_databases": (between_databases.answer, (1_000_000,)),
     "receipts": (receipts.answer, (2_000_000,)),
     "peers": (peers.answer, (1_000_000,)),
+    "checks": (checks.answer, (1_000_000,)),
     "memory": (memory.answer, (1_000_000,)),
     "workers": (workers.answer, (2_000_000,)),
 }

@@ -1,11 +1,9 @@
-"""Rows a second of ten checks on ten columns: compiled, beside Great Expectations on the same chunks. One core.
-
-`python -m benchmarks.checks`. Figures are medians of CPU time; both engines judge the same chunk and must agree.
+"""What do ten checks on ten columns cost? By themselves, compiled beside Great Expectations on one core, and as a share of
+the whole pipeline.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
 import statistics
 import time
@@ -16,10 +14,15 @@ from string import ascii_lowercase
 import numpy as np
 import pyarrow as pa
 
+from benchmarks.load import PSQL
+from benchmarks.measure import Case, alternating, told
+from benchmarks.project import by_psql, run, write_suites
+from benchmarks.project import people as loaded
 from veilflow.checks import TableChecker, open_checker, plan_check
 from veilflow.errors import Place
 from veilflow.model import TEXT, CheckPlan, Chunk, ColumnType, SourceColumn
 
+_CHUNK = 100_000
 _VALUES = "expect_column_values_to_"
 _TYPES = {"age": ColumnType("integer", pa.int64()), "amount": ColumnType("float", pa.float64()), "born": ColumnType("date", pa.date32())}  # fmt: skip
 
@@ -74,29 +77,45 @@ def rate(rows: int, runs: int, work: Callable[[], object]) -> float:
     return statistics.median(found)
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.checks")
-    parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--runs", type=int, default=9)
-    chosen = parser.parse_args()
+def answer(rows: int, runs: int) -> list[str]:
+    """Lines to print."""
+    return [*_alone(runs), *_in_the_pipeline(rows, runs)]
+
+
+def _alone(runs: int) -> list[str]:
+    """Medians of CPU time on chunks as the asked rate is about; both engines judge the same one and must agree."""
     pa.set_cpu_count(1)
-    batch = people(chosen.rows)
-    chunk = Chunk(0, batch, batch, np.arange(chosen.rows))
+    batch = people(_CHUNK)
+    chunk = Chunk(0, batch, batch, np.arange(_CHUNK))
     columns = [SourceColumn(name, _TYPES.get(name, TEXT)) for name in batch.schema.names]
     ours = open_checker(ten(), columns)
     theirs = open_checker([replace(check, engine="great_expectations") for check in ten()], columns)
     if [one.failed.tolist() for one in ours.check(chunk)] != [one.failed.tolist() for one in theirs.check(chunk)]:
         raise SystemExit("the engines disagree")
-    compiled = rate(chosen.rows, chosen.runs, lambda: ours.check(chunk))
-    great = rate(chosen.rows, max(chosen.runs // 3, 1), lambda: theirs.check(chunk))
+    compiled = rate(_CHUNK, 2 * runs, lambda: ours.check(chunk))
+    great = rate(_CHUNK, max(runs // 3, 1), lambda: theirs.check(chunk))
     unique = [plan_check({"type": _VALUES + "be_unique", "kwargs": {"column": "id"}}, Place("ten"))]
-    counted = rate(chosen.rows, chosen.runs, lambda: TableChecker(unique, columns).add(chunk))
-    print(f"ten checks, chunks of {chosen.rows:,} rows, rows a CPU second")
-    print(f"  compiled                {compiled / 1e6:6.2f} million")
-    print(f"  Great Expectations      {great / 1e6:6.2f} million: {compiled / great:.0f} times slower")
-    print(f"  unique, one column      {counted / 1e6:6.2f} million")
+    counted = rate(_CHUNK, runs, lambda: TableChecker(unique, columns).add(chunk))
+    return [
+        f"  compiled              {compiled / 1e6:6.2f} million rows a CPU second, chunks of {_CHUNK:,}",
+        f"  Great Expectations    {great / 1e6:6.2f} million: {compiled / great:.0f} times slower",
+        f"  unique, one column    {counted / 1e6:6.2f} million",
+    ]
 
 
-if __name__ == "__main__":
-    main()
+def _in_the_pipeline(rows: int, runs: int) -> list[str]:
+    """CSV to PostgreSQL with the suite and without it, in turn."""
+    without, ten_checks = "without checks", "ten checks"
+    with loaded(rows) as (directory, server):
+        write_suites(directory)
+        figures = alternating(
+            {
+                PSQL: Case(lambda: by_psql(directory, server)),
+                without: Case(lambda: run(directory, "people")),
+                ten_checks: Case(lambda: run(directory, "checked")),
+            },
+            rows, runs,
+        )  # fmt: skip
+    longer = figures[without]["work_rows_per_second"] / figures[ten_checks]["work_rows_per_second"] - 1
+    dearer = figures[ten_checks]["cpu_seconds"] / figures[without]["cpu_seconds"] - 1
+    return [*told(figures, (PSQL,)), f"  the checks' share of the pipeline: {longer:+.1%} time, {dearer:+.1%} CPU"]

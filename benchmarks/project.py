@@ -55,8 +55,8 @@ expectations:
   - {type: expect_column_values_to_match_regex, kwargs: {column: phone, regex: "^[+][0-9]+$"}}
   - {type: expect_column_values_to_match_regex, kwargs: {column: card, regex: "^4[0-9]{15}$"}}
   - {type: expect_column_value_lengths_to_equal, kwargs: {column: postcode, value: 5}}
-  - {type: expect_column_value_lengths_to_be_between, kwargs: {column: note, min_value: 0, max_value: 60}}
-  - {type: expect_column_value_lengths_to_equal, kwargs: {column: national_id, value: 11}}
+  - {type: expect_column_values_to_be_between, kwargs: {column: birth_date, min_value: "1900-01-01", max_value: "2100-01-01"}}
+  - {type: expect_column_values_to_be_between, kwargs: {column: amount, min_value: -1000000000, max_value: 1000000000}}
   - {type: expect_column_values_to_not_be_in_set, kwargs: {column: postcode, value_set: ["x"]}}
 """
 

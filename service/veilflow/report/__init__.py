@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from veilflow.redaction import redact
+from veilflow.report.lineage import input_facets
 
 __all__ = ["html", "report_document"]
 
@@ -35,6 +36,7 @@ def report_document(run: Mapping[str, Any], plan: Mapping[str, Any] | None) -> d
             for column in sorted((plan or {}).get("columns", []), key=_undecided_first)
         ],
         "checks": [_check(run, number, check) for number, check in enumerate((plan or {}).get("checks", []))],
+        "open_lineage": {"inputFacets": input_facets(run)},
     }
 
 
