@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyrage
 import pytest
+
+from veilflow.run import Request, execute
+from veilflow.run.held_rows import expired, list_quarantine
 
 SUITE = """\
 expectations:
@@ -157,3 +163,50 @@ def test_exports_to_a_recipient(held: Any, tmp_path: Path) -> None:
     assert held.veil(*arguments).status == 0
     assert b"bo@example.org" in pyrage.decrypt(out.read_bytes(), [reader])
     assert held.veil(*arguments).status == 2
+
+
+def test_a_run_that_cannot_be_opened_hides_no_other_from_a_request(held: Any) -> None:
+    """What was found or erased is told, and which run was not looked into; the exit status says so."""
+    ours, reader = last(held), pyrage.x25519.Identity.generate()
+    pipeline = (held.directory / "pipelines/people.yaml").read_text()
+    held.write("pipelines/people.yaml", pipeline + f"quarantine: {{recipient: {reader.to_public()}}}\n")
+    assert held.veil("run", "people", "--direct").status == 0
+    theirs = last(held)
+    done = pipe(held, "BO@example.org", "erase", "--subject")
+    assert done.returncode == 2
+    assert f"{ours}: 1 rows erased" in done.stdout
+    assert f"not looked into: {theirs}" in done.stderr
+    found = json.loads(pipe(held, "bo@example.org", "find", "--subject", "--json").stdout)
+    assert [(one["run_id"], one["code"]) for one in found["errors"]] == [(theirs, "VEIL221")]
+    assert "1 erased" in held.veil("quarantine", "list").out
+    assert held.veil("quarantine", "show", ours, "--json").json["erased"] == 1
+
+
+def test_a_disk_that_fills_while_rows_are_held_back_loads_nothing(held: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chunk whose failing rows cannot be kept is not loaded: they would be lost."""
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = held.rows()
+    monkeypatch.setattr("veilflow.quarantine.files.os.fsync", full)
+    result = execute(Request(held.directory, "dev", "people"))
+    assert (result.status, [error.code for error in result.errors]) == ("failed", ["VEIL101"])
+    assert (result.counts.loaded, held.rows()) == (0, before)
+
+
+@pytest.mark.parametrize("recipient", ["age1nothing", "AGE-SECRET-KEY-1QQQQ", ""])
+def test_refuses_to_export_to_what_is_no_recipient(held: Any, recipient: str, tmp_path: Path) -> None:
+    """Before anything is opened, and without repeating it: it may be a private key."""
+    out = tmp_path / "rows.age"
+    done = held.veil("quarantine", "export", "last", "--recipient", recipient, "--out", str(out), "--json")
+    assert (done.status, done.json["errors"][0]["code"], out.exists()) == (2, "VEIL202", False)
+    assert "QQQQ" not in done.out + done.err
+
+
+def test_retention_is_over_by_the_clock_that_is_given(held: Any) -> None:
+    """Thirty days after the run began, to the second."""
+    (listed,) = list_quarantine(held.directory, "dev")
+    began = datetime.fromisoformat(listed.started).replace(microsecond=0)
+    assert not expired(listed, began + timedelta(days=30, seconds=-1))
+    assert expired(listed, began + timedelta(days=30))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from veilflow.cli.output import Output, aligned
 from veilflow.errors import VeilError
 
 if TYPE_CHECKING:
+    from veilflow.quarantine import Match
     from veilflow.run.held_rows import ListedQuarantine, OpenedQuarantine
     from veilflow.run.replay import Waived
     from veilflow.secret_stores.session import Session
@@ -47,7 +48,8 @@ def list_rows(*, common: Common = HERE) -> int:
 
 
 def _listed(one: ListedQuarantine) -> tuple[str, ...]:
-    return one.run_id, one.pipeline, f"{one.rows:,}", f"{one.files:,}", one.expires, one.status
+    state = f"{one.status}, {one.erased:,} erased" if one.erased else one.status
+    return one.run_id, one.pipeline, f"{one.rows:,}", f"{one.files:,}", one.expires, state
 
 
 @quarantine.command
@@ -85,10 +87,11 @@ def _show_reasons(opened: OpenedQuarantine, common: Common) -> int:
 
     reasons, held = opened.document["quarantine"], opened.held
     rows, events = sum(entry.rows for entry in held.kept), State(common.directory).events(held.run_id)
+    erased = sum(entry.erased for entry in held.entries)
     if common.json:
-        _document(common, "quarantine", run_id=held.run_id, rows=rows, reasons=reasons, events=events)
+        _document(common, "quarantine", run_id=held.run_id, rows=rows, erased=erased, reasons=reasons, events=events)
         return 0
-    print(f"run {held.run_id}: {rows:,} rows held back, files whole")
+    print(f"run {held.run_id}: {rows:,} rows held back, files whole" + (f", {erased:,} erased" if erased else ""))
     print("\n".join(aligned([(f"{one['rows']:,} rows", one["column"] or "", one["reason"]) for one in reasons])))
     print("\n".join(f"{event['at']} {event['actor']}: {event['action']}" for event in events))
     return 0
@@ -237,18 +240,18 @@ def find(*, subject: bool, column: str | None = None, identity: Identity = None,
         Look in this column only.
     """
     value = _subject(subject)
-    matches = []
-    for opened in _all_opened(common, identity):
+    matches: list[Match] = []
+
+    def look(opened: OpenedQuarantine) -> None:
         found = opened.held.find(value, opened.identities, column)
         _record(common, "quarantine find", opened, rows=len(found))
-        matches += found
-    if common.json:
-        _document(common, "quarantine_matches", matches=[asdict(one) for one in matches])
-        return 0
+        matches.extend(found)
+
+    closed = _each_opened(common, identity, look)
     places = [f"row {one.position + 1}" + (f" of {one.source_file}" if one.source_file else "") for one in matches]
     lines = [f"{one.run_id}  {place}  {', '.join(one.columns)}" for one, place in zip(matches, places, strict=True)]
-    print("\n".join(lines) or "no row")
-    return 0
+    words = "\n".join(lines) or "no row"
+    return _told(common, "quarantine_matches", words, closed, matches=[asdict(one) for one in matches])
 
 
 @quarantine.command
@@ -264,14 +267,16 @@ def erase(*, subject: bool, column: str | None = None, identity: Identity = None
     """
     value = _subject(subject)
     erased = {}
-    for opened in _all_opened(common, identity):
+
+    def remove(opened: OpenedQuarantine) -> None:
         rows = opened.held.erase(value, opened.identities, column)
         if rows:
             erased[opened.held.run_id] = rows
             _record(common, "quarantine erase", opened, rows=rows)
+
+    closed = _each_opened(common, identity, remove)
     words = ", ".join(f"{run_id}: {rows:,} rows erased" for run_id, rows in erased.items()) or "no row"
-    _say(common, "quarantine_erase", words, erased=erased)
-    return 0
+    return _told(common, "quarantine_erase", words, closed, erased=erased)
 
 
 # --- what they share -----------------------------------------------------------------------------
@@ -294,13 +299,34 @@ def _opened(common: Common, run_id: str, identity: Path | None) -> Iterator[Open
         yield open_quarantine(common.directory, common.environment, run_id, identity, session)
 
 
-def _all_opened(common: Common, identity: Path | None) -> Iterator[OpenedQuarantine]:
+def _each_opened(
+    common: Common, identity: Path | None, act: Callable[[OpenedQuarantine], None]
+) -> dict[str, VeilError]:
+    """Act on every run that holds rows; returns those that could not be opened, by run. One of them hides no other."""
     from veilflow.run.held_rows import list_quarantine, open_quarantine
 
-    listed = [one for one in list_quarantine(common.directory, common.environment) if one.rows]
+    listed = [one for one in list_quarantine(common.directory, common.environment) if one.rows or one.files]
+    closed = {}
     with _session(common) as session:
         for one in listed:
-            yield open_quarantine(common.directory, common.environment, one.run_id, identity, session)
+            try:
+                act(open_quarantine(common.directory, common.environment, one.run_id, identity, session))
+            except VeilError as error:
+                closed[one.run_id] = error
+    return closed
+
+
+def _told(common: Common, kind: str, words: str, closed: Mapping[str, VeilError], **facts: Any) -> int:
+    """What was found, and the runs that could not be looked into, of which the command does not say that it did."""
+    from veilflow.cli.commands import worst_status
+    from veilflow.run.result import error_document
+
+    errors = [{**error_document(error), "run_id": run_id} for run_id, error in closed.items()]
+    _say(common, kind, words, **facts, errors=errors)
+    if closed and not common.json:
+        print(f"not looked into: {', '.join(closed)}", file=sys.stderr)
+    Output(common.json, common.quiet).problems(list(closed.values()))
+    return worst_status([error.exit_status for error in closed.values()])
 
 
 @contextmanager

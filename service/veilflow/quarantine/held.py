@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import unicodedata
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,6 +48,9 @@ class Held:
         self.entries = self.manifest.entries()
         kept = {entry.file: entry for entry in self.entries if not entry.purged}
         there = {path.name for path in directory.glob("*.age")} if directory.exists() else set()
+        for name in sorted(there & {entry.file for entry in self.entries if entry.purged}):
+            (directory / name).unlink()  # a purge that was cut off after its line
+            there.remove(name)
         for name in sorted(kept.keys() - there):
             raise self._wrong(f"the file {name} is missing")
         for name in sorted(there - kept.keys() if ended else set()):
@@ -73,7 +78,8 @@ class Held:
             yield entry, read_bytes(self.directory / entry.file, identities)
 
     def find(self, subject: str, identities: Sequence[str], column: str | None = None) -> list[Match]:
-        """The rows in which a cell equals ``subject`` (after NFC and trimming), or whose bytes contain it."""
+        """The rows in which a cell equals ``subject`` (after NFC and trimming, whatever its case), or whose bytes
+        contain it."""
         found = []
         for entry, table in self.tables(identities):
             rows = matching_rows(table, subject, column)
@@ -116,8 +122,9 @@ class Held:
         rows = 0
         for entry in self.entries:
             if not entry.purged:
-                (self.directory / entry.file).unlink()
+                # The line first: a crash between the two is completed by whoever looks next.
                 self.manifest.append(replace(entry, purged=True))
+                (self.directory / entry.file).unlink()
                 rows += entry.rows
         return rows
 
@@ -142,13 +149,37 @@ def matching_rows(table: pa.Table, subject: str, column: str | None) -> dict[int
 
 def _holds(values: pa.ChunkedArray, name: str, wanted: str) -> list[bool]:
     if name == RAW:
-        return [value is not None and wanted.encode() in value for value in values.to_pylist()]
-    texts = values if pa.types.is_string(values.type) else pc.cast(values, pa.string())
-    return [text is not None and _plain(text) == wanted for text in texts.to_pylist()]
+        forms = _as_bytes(wanted)
+        return [value is not None and any(form in value.lower() for form in forms) for value in values.to_pylist()]
+    return [text is not None and _plain(text) == wanted for text in _texts(values)]
+
+
+def _texts(values: pa.ChunkedArray) -> list[str | None]:
+    """Cells as texts; those that Arrow cannot write as text (lists, bytes that are none) as Python does."""
+    try:
+        return list(pc.cast(values, pa.string()).to_pylist())
+    except pa.ArrowException:
+        return [_text(value) for value in values.to_pylist()]
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return None if value is None else str(value)
+
+
+def _as_bytes(wanted: str) -> set[bytes]:
+    """How a row that could not be read may hold the value: in the common encodings, and as JSON escapes it; with
+    ASCII's letters small."""
+    encoded = [wanted.encode("utf-8"), json.dumps(wanted)[1:-1].encode()]
+    for encoding in ("utf-16-le", "utf-16-be", "latin-1", "gb18030"):
+        with suppress(UnicodeEncodeError):
+            encoded.append(wanted.encode(encoding))
+    return {form.lower() for form in encoded}
 
 
 def _plain(text: str) -> str:
-    return unicodedata.normalize("NFC", text).strip()
+    return unicodedata.normalize("NFC", text).strip().casefold()
 
 
 def parse_recipient(text: str) -> str:

@@ -81,14 +81,15 @@ def list_quarantine(project: Path, environment: str) -> tuple[ListedQuarantine, 
     state = State(project)
     found = []
     for document in state.runs(limit=1_000_000):
-        entries = Manifest(state.directory / "quarantine" / document["run_id"], ()).entries()
+        directory = state.directory / "quarantine" / document["run_id"]
+        entries = Manifest(directory, ()).entries()
         if not entries:
             continue
         rows = sum(entry.rows for entry in entries if not entry.purged)
         found.append(
             ListedQuarantine(
                 run_id=document["run_id"], pipeline=document["pipeline"], started=document["started"], rows=rows,
-                files=sum(1 for entry in entries if not entry.purged), erased=sum(entry.erased for entry in entries),
+                files=sum(1 for _file in directory.glob("*.age")), erased=sum(entry.erased for entry in entries),
                 expires=_expires(document, project, environment), status=_status(state, document, rows),
                 reasons=tuple(document["quarantine"]),
             )

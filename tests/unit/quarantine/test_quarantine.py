@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from veilflow.errors import VeilError
 from veilflow.model import Chunk, QuarantinedRow
 from veilflow.quarantine import Held, Manifest, Quarantine, read_bytes
+from veilflow.quarantine.held import matching_rows
 
 IDENTITY = pyrage.x25519.Identity.generate()
 KEYS = (b"k" * 32, b"older" * 6)
@@ -199,3 +201,41 @@ def test_purged_rows_are_gone_and_the_manifest_says_so(tmp_path: Path) -> None:
     assert held(path.parent).purge() == 2
     assert not path.exists()
     assert held(path.parent).kept == ()
+
+
+@pytest.mark.parametrize(
+    ("held_value", "asked"),
+    [("Ana@Mail.org", "ana@mail.ORG "), ("Jose\u0301", "Jos\u00e9"), (" Bo ", "bo"), ("Stra\u00dfe", "STRASSE")],
+)
+def test_a_subject_is_found_however_it_was_typed(held_value: str, asked: str) -> None:
+    """Case, composition and blanks around it are no other person."""
+    table = pa.table({"mail": [held_value, "another"]})
+    assert matching_rows(table, asked, None) == {0: ("mail",)}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16-le", "utf-16-be"])
+def test_a_subject_is_found_in_a_row_that_could_not_be_read(encoding: str) -> None:
+    """Whatever its encoding; and as JSON escapes it."""
+    raw = ["1;JosÉ@mail.org;x".replace("É", "é").encode(encoding), b'{"m": "jos\\u00e9@mail.org"']
+    table = pa.table({"_veilflow_raw": pa.array(raw, pa.binary())})
+    assert matching_rows(table, "José@mail.org", None) == {0: ("(unreadable row)",), 1: ("(unreadable row)",)}
+
+
+def test_columns_that_are_no_text_are_looked_into_as_well() -> None:
+    """Numbers, dates, decimals, bytes and lists: none of them stops the search."""
+    table = pa.table({
+        "n": [17], "day": pa.array([10_000], pa.int32()).cast(pa.date32()), "b": [b"\xffBo"], "many": [["Bo", "Cy"]],
+        "sum": [Decimal("1.50")],
+    })  # fmt: skip
+    for subject, column in (("17", "n"), ("1997-05-19", "day"), ("1.50", "sum"), ("\ufffdbo", "b")):
+        assert matching_rows(table, subject, None) == {0: (column,)}
+
+
+def test_a_purge_that_was_cut_off_is_completed_by_who_looks_next(tmp_path: Path) -> None:
+    """The line says that the rows are gone; a file that a crash left behind goes with it."""
+    path = write(tmp_path, ROWS)
+    content = path.read_bytes()
+    assert held(path.parent).purge() == 2
+    path.write_bytes(content)
+    assert held(path.parent).kept == ()
+    assert not path.exists()
