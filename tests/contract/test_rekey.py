@@ -307,3 +307,20 @@ def test_a_file_is_loaded_anew(small: Place) -> None:
     assert small.run().exit_status == 0
     small.rotate()
     assert small.rekey().errors[0].code == "VEIL331"
+
+
+def test_the_checkpoint_of_an_incremental_pipeline_stays(small: Place) -> None:
+    """The rows are the table's own: the next run goes on where the last one ended."""
+    small.edit("pipelines/people.yaml", "mode: replace", "mode: append")
+    pipeline = small.project.directory / "pipelines/people.yaml"
+    pipeline.write_text(pipeline.read_text() + "incremental: {column: seen}\n")
+    path = small.project.directory / "data/people.csv"
+    path.write_text("\n".join(line for line in path.read_text().splitlines() if not line.startswith("7,")) + "\n")
+    assert (done := small.run()).exit_status == 0, done.errors
+    kept = "select detail from _veilflow where kind = 'checkpoint'"
+    before = small.store.sql(kept)
+    small.rotate()
+    assert (done := small.rekey()).exit_status == 0, done.errors
+    assert small.store.sql(kept) == before != []
+    assert (done := small.run()).exit_status == 0, done.errors
+    assert len(small.rows()) == ROWS - 1

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import logging
-import secrets
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
 import pytest
-import rich.console
-import rich.traceback
+from canaries import canary, forms, told
 from vault_server import VaultServer
 
 from veilflow import prefect_server
@@ -42,25 +38,12 @@ keyring: KEYRING
 """
 
 
-def forms(value: str) -> dict[str, bytes]:
-    """What a value may look like, written down without the product's own code."""
-    data = value.encode()
-    found = {"plain": data, "hex": data.hex().encode(), "HEX": data.hex().upper().encode(),
-             "quoted": quote(value, safe="").encode(), "path": quote(value).encode(),
-             "form": quote_plus(value).encode(), "json": json.dumps(value)[1:-1].encode()}  # fmt: skip
-    for before in range(3):
-        # The characters at both ends depend on the neighbours.
-        found[f"base64+{before}"] = base64.b64encode(bytes(before) + data)[4:-4]
-        found[f"base64url+{before}"] = base64.urlsafe_b64encode(bytes(before) + data)[4:-4]
-    return found
-
-
 class Sweep:
     """A project with a canary in each of twenty places, and every text that came out of it."""
 
     def __init__(self, project: Project, vault: VaultServer, url: str, outside: Path) -> None:
         self.project, self.vault, self.url, self.outside = project, vault, url, outside
-        self.canaries = {f"c{number:02d}": f"canary {number}/+@é-{secrets.token_hex(12)}" for number in range(20)}
+        self.canaries = {f"c{number:02d}": canary(number) for number in range(20)}
         self.texts: list[str] = []
         self.lines: list[str] = []
         self.environment: dict[str, str] = {}
@@ -113,15 +96,8 @@ class Sweep:
         self.project.write("secrets/names.yaml", text.replace("KEYRING", keyring).replace("CREDENTIAL", credential))
 
     def told(self, error: BaseException) -> None:
-        """Everything that tools print of an exception, with the variables of its frames, and what logging makes of it."""
-        self.texts += traceback.TracebackException.from_exception(error, capture_locals=True).format()
-        console = rich.console.Console(file=io.StringIO(), width=300)
-        trace = rich.traceback.Traceback.from_exception(
-            type(error), error, error.__traceback__, show_locals=True, locals_max_string=10_000, locals_max_length=1000
-        )
-        console.print(trace)
-        assert isinstance(console.file, io.StringIO)
-        self.texts.append(console.file.getvalue())
+        """Everything that tools print of an exception, and what logging makes of it."""
+        self.texts.append(told(error))
         logging.getLogger("veilflow.canaries").error("%r", error, exc_info=error)
 
     def hits(self, places: list[Path]) -> list[str]:

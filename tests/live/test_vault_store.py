@@ -16,12 +16,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
+from fault_proxy import FaultProxy
 from vault_server import VaultServer, running_vault
 
 from veilflow.errors import VeilError
@@ -639,3 +641,44 @@ def test_no_frame_of_an_error_holds_a_token(open_vault: Open, vault: VaultServer
         error = error.__context__  # type: ignore[assignment]
     assert token is not None
     assert not any(secret in text for text in seen for secret in (token.reveal(), secret_id))
+
+
+def test_every_request_goes_to_the_namespace(own_vault: VaultServer, postgresql: Any, tmp_path: Path) -> None:
+    """Logging in, reading, issuing, renewing token and lease, and giving back; the proxy takes the header away for a
+    server that knows no namespaces."""
+    own_vault.write("secret/data/veilflow", data={"keyring": "a-value-of-some-length"})
+    with psycopg.connect(postgresql.full_url, autocommit=True) as connection:
+        connection.execute("do $$ begin if to_regrole('etl_owner') is null then create role etl_owner; end if; end $$")
+    own_vault.set_up_database(postgresql.url, postgresql.password, ttl="2s", max_ttl="1h")
+    own_vault.write("auth/approle/role/spaced", token_policies="veilflow", token_period="2s")
+    role_id, secret_id = own_vault.approle("spaced")
+    (tmp_path / "secret_id").write_text(secret_id)
+    (tmp_path / "secret_id").chmod(0o600)
+    with FaultProxy(own_vault.port, without=b"X-Vault-Namespace:") as proxy:
+        options = {
+            "kind": "vault", "address": proxy.address, "namespace": "team/etl",
+            "auth": {"approle": {"role_id": role_id, "secret_id": {"file": "secret_id"}}},
+        }  # fmt: skip
+        store = VaultStore(parse_options(options, tmp_path), tmp_path)
+        store.read(SecretRef("secret/veilflow", "keyring"))
+        store.read(SecretRef("database/creds/loader", engine="database"))
+        wanted = {b"auth/token/renew-self", b"sys/leases/renew"}
+        end = time.monotonic() + 20
+        while time.monotonic() < end and not wanted <= asked(proxy):
+            time.sleep(0.05)
+        store.read(SecretRef("database/creds/loader", engine="database"))
+        store.close()
+        paths = asked(proxy)
+    assert paths >= wanted | {
+        b"auth/approle/login",
+        b"secret/data/veilflow",
+        b"database/creds/loader",
+        b"auth/token/revoke-self",
+    }
+    without = [head for head in proxy.heads if b"\r\nx-vault-namespace: team/etl" not in head.lower()]
+    assert without == []
+
+
+def asked(proxy: FaultProxy) -> set[bytes]:
+    """The paths of the requests so far."""
+    return {head.split(b" ", 2)[1].removeprefix(b"/v1/") for head in proxy.heads}

@@ -25,8 +25,11 @@ FAIR = Weather()
 class FaultProxy:
     """Listens on ``port``; ``weather`` may change at any time and holds for the requests that begin after it."""
 
-    def __init__(self, upstream_port: int) -> None:
+    def __init__(self, upstream_port: int, *, without: bytes = b"") -> None:
         self.weather, self.requests = FAIR, 0
+        #: The head of each request, as it came; the header ``without`` is not passed on.
+        self.heads: list[bytes] = []
+        self._without = without.lower()
         self._upstream = upstream_port
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -64,6 +67,12 @@ class FaultProxy:
             await self._pass_on(self.weather, reader, writer)
         writer.close()
 
+    def _passed_on(self, request: bytes) -> bytes:
+        head, _, body = request.partition(b"\r\n\r\n")
+        self.heads.append(head)
+        kept = [line for line in head.split(b"\r\n") if not self._without or not line.lower().startswith(self._without)]
+        return b"\r\n".join(kept) + b"\r\n\r\n" + body
+
     async def _pass_on(self, weather: Weather, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if weather.cut:
             _reset(writer)
@@ -79,7 +88,7 @@ class FaultProxy:
             await writer.drain()
             return
         answers, asks = await asyncio.open_connection("127.0.0.1", self._upstream)
-        asks.write(request)
+        asks.write(self._passed_on(request))
         answer = await answers.read()  # the client asks for a connection that closes
         asks.close()
         if weather.lose_answers:

@@ -26,7 +26,7 @@ from fault_proxy import FAIR, FaultProxy, Weather
 from vault_server import Answer, VaultServer, clean_environment
 
 from veilflow.keys import KeyRing
-from veilflow.model import Progress
+from veilflow.model import Progress, RunResult
 from veilflow.run import Request, execute
 from veilflow.secret_stores.vault.breaker import machine_directory, shared_breaker
 
@@ -82,6 +82,9 @@ class Field:
     reader: psycopg.Connection[Any]
     directory: Path
     healing: threading.Thread | None = None
+    carry_out: Callable[[Request, Callable[[Progress], None]], RunResult] = field(
+        default=lambda request, on_progress: execute(request, on_progress=on_progress)
+    )
     last: str = ""
 
     def set_up(self, url: str, password: str) -> None:
@@ -244,7 +247,10 @@ class Outcome:
         }  # fmt: skip
 
 
-def campaign(place: Field, rounds: int, seed: int, tell: Callable[[str], None] = lambda _line: None) -> Outcome:
+def campaign(
+    place: Field, rounds: int, seed: int, tell: Callable[[str], None] = lambda _line: None,
+    before_round: Callable[[int], None] = lambda _number: None,
+) -> Outcome:  # fmt: skip
     """Run the rounds, then wait up to a minute for Vault to have taken everything back."""
     outcome, dice, began = Outcome(), random.Random(seed), time.monotonic()
     faults = [name for _ in range(rounds // len(FAULTS) + 1) for name in dice.sample(sorted(FAULTS), len(FAULTS))]
@@ -252,6 +258,7 @@ def campaign(place: Field, rounds: int, seed: int, tell: Callable[[str], None] =
     for number, fault in enumerate(faults[:rounds], start=1):
         moment = dice.choice(MOMENTS)
         place.write_rows(number)
+        before_round(number)
         status = _killed(place, dice) if fault == "run killed" else _struck(place, fault, moment, dice)
         place.healed()
         after = place.loaded()
@@ -292,7 +299,7 @@ def _struck(place: Field, fault: str, moment: str, dice: random.Random) -> int:
     if moment == "before":
         struck.set()
         FAULTS[fault](place, dice)
-    result = execute(Request(place.directory, "dev", "people"), on_progress=on_progress)
+    result = place.carry_out(Request(place.directory, "dev", "people"), on_progress)
     place.last = ", ".join(f"{error.code} {error.problem}" for error in result.errors)
     return result.exit_status
 
@@ -307,12 +314,12 @@ def _killed(place: Field, dice: random.Random) -> int:
     """Run in a process of its own and kill it somewhere; the status if it was quicker."""
     place.last = ""
     command = [sys.executable, "-m", "veilflow.cli", "run", "people", "--direct", "--quiet"]
-    run = subprocess.Popen(
-        command, cwd=place.directory, env=clean_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    with (place.directory / "killed.log").open("ab") as told:
+        run = subprocess.Popen(command, cwd=place.directory, env=clean_environment(), stdout=told, stderr=told)
     try:
         return run.wait(dice.uniform(1.0, 6.0))
     except subprocess.TimeoutExpired:
-        run.send_signal(signal.SIGKILL)
+        # The second would leave a core file where the process allowed one.
+        run.send_signal(dice.choice((signal.SIGKILL, signal.SIGABRT)))
         run.wait()
         return KILLED

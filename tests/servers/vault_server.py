@@ -255,6 +255,7 @@ class VaultServer:
         self.write(
             "database/config/warehouse", plugin_name="postgresql-database-plugin", allowed_roles="*",
             connection_url=address, username=user, password=password,
+            password_authentication="scram-sha-256",
         )  # fmt: skip
         self.database_role("loader", ttl=ttl, max_ttl=max_ttl)
 
