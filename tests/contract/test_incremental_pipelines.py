@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Callable
@@ -153,7 +154,7 @@ def test_a_row_without_a_value_is_never_lost_in_silence(visits: Any, source: dic
 
 def test_rows_that_fail_a_check_are_held_and_the_watermark_goes_on(visits: Any) -> None:
     """They are not lost: the quarantine has them, and a replay leaves the watermark where it is."""
-    write(visits, {"policy: visits\n": "policy: visits\nexpectations: visits\n"})
+    write(visits, {"policy: visits\n": "policy: visits\nexpectations: visits\ncolumns: {changed: {type: integer}}\n"})
     suite = "expectations:\n  - {type: expect_column_values_to_not_be_null, kwargs: {column: city, mostly: 0.5}}\n"
     visits.write("pipelines/expectations/visits.yaml", suite)
     add(visits, (1, "Oslo", 10), (2, None, 20))
@@ -315,6 +316,128 @@ def test_a_run_that_published_before_it_died_is_not_done_again(visits: Any, monk
     add(visits, (2, "Oslo", 20))
     assert watermark(run(visits)) == ("10", "20")
     assert loaded(visits) == [10, 20]
+
+
+# --- new files ---------------------------------------------------------------------------
+
+FILES = {
+    "source: {kind: sqlite, path: data/shop.db, table: visits}": 'source: {kind: csv, path: "data/visits-*.csv"}\ncolumns: {changed: {type: integer}}',
+    "incremental: {column: changed}": "incremental: {files: new}",
+}  # fmt: skip
+
+
+def file(project: Any, name: str, *rows: int) -> None:
+    text = "id,city,changed\n" + "".join(f"{row},Oslo,{row}\n" for row in rows)
+    project.write(f"data/visits-{name}.csv", text)
+
+
+@pytest.fixture
+def days(visits: Any) -> Any:
+    """Two files that were loaded, appended."""
+    write(visits, FILES | APPEND)
+    file(visits, "1", 1, 2)
+    file(visits, "2", 3)
+    assert code(run(visits)) == "succeeded"
+    return visits
+
+
+def test_only_files_that_were_not_read_before_are_read(days: Any) -> None:
+    """Whatever their names' order; nothing new is no failure, and the run says what it did."""
+    again = run(days)
+    assert (code(again), again.counts.read) == ("succeeded", 0)
+    file(days, "0", 4)
+    file(days, "3", 5)
+    done = days.veil("run", "visits", "--direct")
+    assert (done.status, "2 new files · 2 were read before" in done.out) == (0, True)
+    assert loaded(days) == [1, 2, 3, 4, 5]
+    (days.directory / "data/visits-1.csv").unlink()
+    done = days.veil("run", "visits", "--direct")
+    assert (done.status, "nothing new" in done.out, loaded(days)) == (0, True, [1, 2, 3, 4, 5])
+    assert b"visits-1" not in (days.directory / "out/visits.db").read_bytes()
+
+
+@pytest.mark.parametrize("how", ["grown", "same size and time", "touched"])
+def test_a_file_that_changed_after_it_was_read_is_refused(days: Any, how: str) -> None:
+    """VEIL328 names it; nothing is published."""
+    path = days.directory / "data/visits-1.csv"
+    before = path.stat()
+    if how == "grown":
+        file(days, "1", 1, 2, 9)
+    elif how == "touched":
+        os.utime(path, ns=(1, 1))
+    else:
+        path.write_text(path.read_text().replace("2,Oslo,2", "2,Oslo,7"))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    file(days, "3", 5)
+    result = run(days)
+    assert code(result) == "VEIL328" and "visits-1.csv" in result.errors[0].problem
+    assert loaded(days) == [1, 2, 3]
+
+
+def test_a_changed_file_is_loaded_again_where_the_pipeline_says_so(visits: Any) -> None:
+    """In a merge: its rows meet their own. The others are not read."""
+    write(visits, FILES | {"incremental: {column: changed}": "incremental: {files: new, changed_files: load}"})
+    file(visits, "1", 1, 2)
+    file(visits, "2", 3)
+    run(visits)
+    file(visits, "1", 1, 2, 9)
+    result = run(visits)
+    assert (code(result), result.counts.read, loaded(visits)) == ("succeeded", 3, [1, 2, 3, 9])
+    assert run(visits).counts.read == 0
+    assert (run(visits, full=True).counts.read, run(visits).counts.read) == (4, 0)
+
+
+def test_a_new_key_version_does_not_make_every_file_new(days: Any) -> None:
+    """The checkpoint stays under the key that it began with; without that key nobody could tell, and nothing is loaded."""
+    ring = json.loads((days.directory / "keyring.json").read_text())
+    second = {"key": "H" * 42 + "A=", "state": "active", "created": "2026-02-01T00:00:00Z"}
+    old = ring["keys"]["1"] | {"state": "retired"}
+    policy = POLICY.replace(
+        "direct_identifier, treatment: token, key_domain: person", "direct_identifier, treatment: drop"
+    )
+    (days.directory / "out/visits.db").unlink()
+    write(days, FILES | APPEND, policy)
+    assert code(run(days)) == "succeeded"
+    days.write("keyring.json", json.dumps(ring | {"active": 2, "keys": {"1": old, "2": second}}))
+    result = run(days)
+    assert (code(result), result.counts.read) == ("succeeded", 0)
+    days.write("keyring.json", json.dumps(ring | {"active": 2, "keys": {"2": second}}))
+    assert code(run(days)) == "VEIL328"
+
+
+def test_a_run_over_new_files_goes_on_with_those_that_it_began_with(days: Any) -> None:
+    """What comes meanwhile is the next run's."""
+    text = (days.directory / "pipelines/visits.yaml").read_text()
+    days.write("pipelines/visits.yaml", text + "chunk_rows: 5\n")
+    file(days, "3", *range(10, 20))
+    file(days, "4", *range(20, 30))
+
+    def stop(progress: Progress) -> None:
+        if progress.stage == "stage" and progress.read:
+            raise Interrupted(143)
+
+    assert run(days, stop).status == "interrupted"
+    file(days, "5", 99)
+    assert code(execute(request_to_resume(days.directory, "last"))) == "succeeded"
+    assert loaded(days) == [1, 2, 3, *range(10, 30)]
+    assert code(run(days)) == "succeeded"
+    assert loaded(days) == [1, 2, 3, *range(10, 30), 99]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"incremental: {column: changed}": "incremental: {files: new}"},
+        FILES | {"incremental: {column: changed}": "incremental: {files: new, changed_files: load}"} | APPEND,
+        FILES | {"mode: merge, key: [id]": "mode: replace"},
+    ],
+    ids=["no pattern", "changed files appended", "replace"],
+)
+def test_the_plan_refuses_new_files_that_would_lose_or_repeat_rows(visits: Any, changes: dict[str, str]) -> None:
+    """VEIL327."""
+    write(visits, changes)
+    file(visits, "1", 1)
+    assert "VEIL327" in {error.code for error in prepare(visits.directory, "dev", "visits").decision.errors}
 
 
 # --- whatever happens --------------------------------------------------------------------

@@ -278,7 +278,7 @@ def run_lines(document: Mapping[str, Any], plan: Mapping[str, Any] | None) -> li
     ]  # fmt: skip
     lines += aligned(held + warned)
     target = document["target"]
-    lines += [f"window  {words}" for words in _window(document.get("incremental"))]
+    lines += [f"reads   {words}" for words in _window(document.get("incremental"))]
     if document.get("incremental") and document["status"] == "succeeded" and not counts["read"]:
         lines.append("nothing new")
     if document.get("resumed_chunks") is not None:
@@ -309,6 +309,8 @@ def _window(found: Mapping[str, Any] | None) -> list[str]:
     """What an incremental run read, and where its watermark stands."""
     if found is None:
         return []
+    if found["files"] is not None:
+        return [f"{found['files']['read']:,} new files · {found['files']['skipped']:,} were read before"]
     window, mark, column = found["window"], found["watermark"], found["column"]
     low = "" if window["low"] is None else f"{window['low']} {'<=' if window['low_included'] else '<'} "
     high = "" if window["high"] is None else f" {'<=' if window['high_included'] else '<'} {window['high']}"
@@ -384,10 +386,13 @@ def _reads(document: Mapping[str, Any]) -> list[str]:
     if by is None:
         return []
     lag = "" if by["lag"] == "0" else f", less {by['lag']}"
+    if checkpoint is not None and not checkpoint["current"]:
+        return ["nothing: the checkpoint is one of another source, policy or filter; veil run --full reads everything"]
+    if by["files"] == "new":
+        whole = checkpoint is None
+        return ["every file, and from then on new ones" if whole else "the files that were not read before"]
     if checkpoint is None:
         return [f"everything, and from then on what is new by {by['column']}{lag}"]
-    if not checkpoint["current"]:
-        return ["nothing: the checkpoint is one of another source, policy or filter; veil run --full reads everything"]
     return [f"what is new by {by['column']}: from its watermark {checkpoint['watermark']}{lag}"]
 
 

@@ -1,4 +1,4 @@
-"""A pipeline's ``incremental:``: by which column it reads what is new."""
+"""A pipeline's ``incremental:``: by which column, or by which files, it reads what is new."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ _NUMBER = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?")
 
 
 def incremental_config(found: Mapping | None) -> IncrementalConfig | None:
-    """The column and the lag, or nothing."""
+    """The column and the lag, or new files, or nothing."""
     if found is None:
         return None
+    if found.choice("files", ("new",)) is not None:
+        changed = found.choice("changed_files", ("refuse", "load"), "refuse")
+        found.end()
+        return IncrementalConfig(None, None, found.place, changed)
     column = found.text("column", "", required=True)
     node = found.node("lag")
     lag = None if node is None else _lag(node)

@@ -41,11 +41,12 @@ class Lag:
 
 @dataclass(frozen=True, slots=True)
 class IncrementalConfig:
-    """A pipeline's ``incremental:``."""
+    """A pipeline's ``incremental:``: a column, or new files."""
 
-    column: str
+    column: str | None
     lag: Lag | None
     place: Place
+    changed_files: Literal["refuse", "load"] = "refuse"
 
 
 @dataclass(frozen=True, slots=True)

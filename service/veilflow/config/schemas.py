@@ -136,7 +136,9 @@ def _incremental() -> Schema:
             {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?( ?(s|min|h|d))?$"},
         ]
     }
-    return _mapping({"column": _NAMED, "lag": lag}, "column")
+    by_column = _mapping({"column": _NAMED, "lag": lag}, "column")
+    by_files = _mapping({"files": _choice("new"), "changed_files": _choice("refuse", "load")}, "files")
+    return {"anyOf": [by_column, by_files]}
 
 
 def _limits() -> Schema:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +19,15 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a pipeline has read: ``watermark`` is the largest value of its column that was read."""
+    """How far a pipeline has read: ``watermark`` is the largest value of its column that was read, or ``files`` are those
+    that were read, each under a keyed digest of its name with one of its state; ``key`` tells under which key.
+    ``revision`` is the run that wrote it."""
 
     meaning: str
-    watermark: str
+    watermark: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)
+    key: str | None = None
+    revision: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,8 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """The checkpoint that publishing writes, in the place of the one that the run began with, or not at all."""
+    """The checkpoint that publishing writes, in the place of the one that the run began with, or not at all. Files of
+    before that are not among those ``after`` stay as they are."""
 
     pipeline: str
     before: Checkpoint | None
@@ -44,8 +51,14 @@ class Advance:
 
 @dataclass(frozen=True, slots=True)
 class Increment:
-    """What an incremental run reads, fixed at its beginning. ``moves`` says whether publishing moves the checkpoint."""
+    """What an incremental run reads, fixed at its beginning: a ``window``, or the ``chosen`` files, which ``files`` holds
+    in the form of a checkpoint.
+    ``before`` is what it began with, without the files; ``moves`` says whether publishing moves the checkpoint."""
 
-    window: Window
+    window: Window | None
     before: Checkpoint | None
     moves: bool
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)
+    key: str | None = None
+    skipped: int = 0
+    chosen: tuple[str, ...] | None = None

@@ -149,14 +149,16 @@ class TargetPlan:
 
 @dataclass(frozen=True, slots=True)
 class IncrementalPlan:
-    """By which column a pipeline reads what is new. ``lag`` is in the column's own unit, in days for dates and in seconds
-    for timestamps. ``meaning`` is a hash of what is read and how it is treated: rows of another do not stand beside."""
+    """By which column a pipeline reads what is new; without one, by files. ``lag`` is in the column's own unit, in days
+    for dates and in seconds for timestamps. ``meaning`` is a hash of what is read and how it is treated: rows of another
+    do not stand beside. ``changed_files`` says whether a file that changed after it was read is read again."""
 
-    column: str
+    column: str | None
     type: ColumnType
     lag: Decimal
     shown_lag: str
     meaning: str
+    changed_files: Literal["refuse", "load"] = "refuse"
 
 
 @dataclass(frozen=True, slots=True)

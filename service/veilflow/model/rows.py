@@ -150,6 +150,14 @@ class Divisible(Source, Protocol):
 
 
 @runtime_checkable
+class Selectable(Protocol):
+    """A source of several files."""
+
+    def only(self, names: Sequence[str], /) -> Source:
+        """The same source with those of its files, in their order; there may be none."""
+
+
+@runtime_checkable
 class Windowed(Protocol):
     """A source that can be asked for a window, and reads little more than that."""
 

@@ -445,7 +445,7 @@ def document(decision: Decision) -> dict[str, Any]:
         "would_exit": next((status for status in WORST_FIRST if status in statuses), 0),
         "source": asdict(plan.source),
         "publish": plan.target.publish,
-        "incremental": None if (by := plan.incremental) is None else {"column": by.column, "lag": by.shown_lag},
+        "incremental": None if (by := plan.incremental) is None else {"column": by.column, "lag": by.shown_lag, "files": "all" if by.column else "new"},
         "columns": [
             {
                 "name": column.name,

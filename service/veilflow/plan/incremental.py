@@ -9,8 +9,9 @@ from typing import Any
 from veilflow.config import NamesConfig, PipelineConfig
 from veilflow.config.objects import Lag
 from veilflow.errors import VeilError
-from veilflow.model import ColumnPlan, ColumnType, IncrementalPlan
+from veilflow.model import TEXT, ColumnPlan, ColumnType, IncrementalPlan
 from veilflow.plan.meaning import digest
+from veilflow.sources import FILE_KINDS
 from veilflow.sources.windows import ORDERED_TYPES
 
 _NO_LAG = Lag(Decimal(0), "0")
@@ -26,6 +27,10 @@ def incremental_plan(
     if config is None:
         return None
     errors += [_refused(pipeline, *why) for why in _modes(pipeline)]
+    if config.column is None:
+        errors += [_refused(pipeline, *why) for why in _files(pipeline)]
+        hashed = _meaning(pipeline, names, meaning)
+        return IncrementalPlan(None, TEXT, Decimal(0), "0", hashed, config.changed_files)
     found = next((column for column in columns if column.name == config.column), None)
     if found is None:
         errors.append(
@@ -65,6 +70,20 @@ def _modes(pipeline: PipelineConfig) -> list[tuple[str, str]]:
         return [
             ("`delete: true` would remove every row that is merely not in the window",
              "leave `delete` out, or leave `incremental` out: only a run that reads the whole source knows what is gone")
+        ]  # fmt: skip
+    return []
+
+
+def _files(pipeline: PipelineConfig) -> list[tuple[str, str]]:
+    source, target = pipeline.source, pipeline.target
+    if source.kind not in FILE_KINDS or not any(mark in source.shown for mark in "*?["):
+        return [
+            ("`files: new` is for a source of several files", "name them by a pattern, such as data/visits-*.csv, or take a column")
+        ]  # fmt: skip
+    if pipeline.incremental and pipeline.incremental.changed_files == "load" and target.mode == "append":
+        return [
+            ("appending a changed file once more would load its rows a second time",
+             "say `mode: merge` with a key, or leave `changed_files` out")
         ]  # fmt: skip
     return []
 

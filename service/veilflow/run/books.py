@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from veilflow.model import FileIdentity, Increment, Plan, RunResult, Target
-from veilflow.run.incremental import increment_document, parse_increment
+from veilflow.run.incremental import fixed_document, parse_fixed
 from veilflow.run.result import result_from_document
 from veilflow.state import State, source_fingerprint
 
@@ -31,14 +31,14 @@ class Beginning:
 
     def document(self) -> dict[str, Any]:
         """As JSON holds it."""
-        return {**asdict(self), "as_of": str(self.as_of), "increment": increment_document(self.increment)}
+        return {**asdict(self), "as_of": str(self.as_of), "increment": fixed_document(self.increment)}
 
     @staticmethod
     def parse(document: Mapping[str, Any]) -> Beginning:
         """The inverse of ``document``."""
         files = tuple(FileIdentity(**file) for file in document["files"])
         fixed = {"as_of": date.fromisoformat(document["as_of"]), "fingerprints": tuple(document["fingerprints"])}
-        fixed |= {"files": files, "increment": parse_increment(document.get("increment"))}
+        fixed |= {"files": files, "increment": parse_fixed(document.get("increment"))}
         return Beginning(**{**document, **fixed})
 
 

@@ -28,10 +28,10 @@ from veilflow.model import (
 from veilflow.plan import document as plan_document
 from veilflow.plan.approval import refuse_moved
 from veilflow.quarantine import Quarantine
+from veilflow.run import incremental
 from veilflow.run.books import Beginning, close_the_dead, completed_by
 from veilflow.run.chunk import Treated, Work, process
 from veilflow.run.endings import origin, signal_status
-from veilflow.run.incremental import advance_of, began_with, begin, looks_for_new, reached, refuse_future, source_of
 from veilflow.run.output import OutputGate, Rehearsed, stop_here
 from veilflow.run.prepare import Loaded, Opened, Prepared, discovery_key, load, open_parts, resolve
 from veilflow.run.rekey import refuse_beside_others
@@ -281,10 +281,12 @@ class _Run:
 
     def _fix(self) -> None:
         plan, opened, source = self.plan, self._opened, self._prepared.source
+        increment = incremental.begin(plan, opened.target, source, self.files, opened.manifest_keys, self.request)
+        self.files = incremental.files_of(self.files, increment)
+        fingerprints = incremental.source_of(source, increment).fingerprints(opened.fingerprint_key)
         self.beginning = Beginning(
-            plan.as_of, plan.chunk_rows, self.files, source.fingerprints(opened.fingerprint_key), opened.active_key,
-            self.request.parameters, begin(plan, opened.target, source, self.request),
-        )  # fmt: skip
+            plan.as_of, plan.chunk_rows, self.files, fingerprints, opened.active_key, self.request.parameters, increment
+        )
         self._narrow()
 
     @property
@@ -294,7 +296,7 @@ class _Run:
     def _narrow(self) -> None:
         """From here on the source is the window of it."""
         if self._increment is not None:
-            source, work = source_of(self._prepared.source, self._increment), self._opened.work
+            source, work = incremental.source_of(self._prepared.source, self._increment), self._opened.work
             self.prepared = replace(self._prepared, source=source)
             self.opened = replace(self._opened, work=replace(work, window=self._increment.window))
 
@@ -374,9 +376,9 @@ class _Run:
             after=self._prepared.source.files(),
             source=self._prepared.pipeline.source.shown,
             tables=self.table_outcomes,
-            may_be_empty=looks_for_new(self._increment),
+            may_be_empty=incremental.looks_for_new(self._increment),
         )
-        refuse_future(self.plan, reached(self.plan, self._increment, self.receipts), today())
+        incremental.refuse_future(self.plan, incremental.reached(self.plan, self._increment, self.receipts), today())
 
     def _publish(self) -> None:
         self.publishing = True
@@ -393,7 +395,7 @@ class _Run:
         gate = None
         if self.plan.has_checks("output"):
             gate = OutputGate(self.plan, self._prepared.other_table, self._judged, then)
-        advance = advance_of(self.plan, self._increment, self.receipts)
+        advance = incremental.advance_of(self.plan, self._increment, self.receipts)
         self._opened.target.publish(self._opened.column_keys, gate, advance)
 
     def _judged(self, output: tuple[TableOutcome, ...]) -> None:
@@ -442,6 +444,7 @@ class _Run:
 
     def _result(self, status: Status, exit_status: int, error: VeilError | None) -> RunResult:
         plan = self.prepared.decision.plan if self.prepared else None
+        moved = status in ("running", "succeeded") and not self.request.dry_run
         receipts = self.receipts.values()
         counts = counts_of(receipts)
         if status in ("refused", "failed"):
@@ -477,13 +480,8 @@ class _Run:
             resumable=self.resumable,
             resumed_chunks=self.resumed_chunks,
             increment=self._increment,
-            watermark=self._watermark(plan, status),
+            watermark=incremental.stands_at(plan, self._increment, self.receipts, moved),
         )
-
-    def _watermark(self, plan: Plan | None, status: Status) -> str | None:
-        moved = status in ("running", "succeeded") and not self.request.dry_run
-        found = reached(plan, self._increment, self.receipts) if plan and moved else began_with(self._increment)
-        return found.watermark if found else None
 
     @property
     def plan(self) -> Plan:

@@ -6,7 +6,7 @@ watermark's own value again, because more rows may have come with it; an append 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -18,10 +18,12 @@ from veilflow.errors import VeilError
 from veilflow.model import (
     Advance,
     Checkpoint,
+    FileIdentity,
     Increment,
     IncrementalPlan,
     Plan,
     Receipt,
+    Selectable,
     Source,
     SourceColumn,
     Standing,
@@ -29,6 +31,7 @@ from veilflow.model import (
     Window,
     Windowed,
 )
+from veilflow.run.new_files import begin_files
 from veilflow.run.request import Request
 from veilflow.sources.casting import cast_values
 from veilflow.sources.windows import earlier, largest, number_of, text_of, value_of
@@ -39,28 +42,37 @@ _UNITS_A_DAY = {"s": 86_400, "ms": 86_400 * 10**3, "us": 86_400 * 10**6, "ns": 8
 # --- what is read ------------------------------------------------------------------------
 
 
-def begin(plan: Plan, target: Target, source: Source, request: Request) -> Increment | None:
-    """The window of a new run. VEIL328 where the checkpoint is not one to go on from, VEIL200 for options that do not fit."""
+def begin(
+    plan: Plan, target: Target, source: Source, files: Sequence[FileIdentity], keys: Sequence[bytes], request: Request
+) -> Increment | None:  # fmt: skip
+    """What a new run reads: a window, or new files. VEIL328 where the checkpoint is not one to go on from, VEIL200 for options that do not fit."""
     by = plan.incremental
     if by is None:
         refuse_window(request)
         return None
+    standing = target.standing(plan.pipeline)
+    _refuse_repeated(plan, standing, request)
+    checkpoint = standing.checkpoint
+    if checkpoint is not None and checkpoint.meaning != by.meaning and not request.full:
+        raise _other_meaning()
+    if by.column is None:
+        return begin_files(plan, standing, source, files, keys, request)
+    return _begin_window(by, by.column, plan.target.mode == "merge", checkpoint, source, request)
+
+
+def _begin_window(
+    by: IncrementalPlan, column: str, merges: bool, checkpoint: Checkpoint | None, source: Source, request: Request
+) -> Increment:  # fmt: skip
     since, until = (_given(name, text, by) for name, text in (("--since", request.since), ("--until", request.until)))
     if since is not None and until is not None and _number(since, by) >= _number(until, by):
         raise VeilError("VEIL200", "--since is not before --until", "--until is the first value that is not read")
-    standing = target.standing(plan.pipeline)
-    checkpoint = standing.checkpoint
-    _refuse_repeated(plan, standing, request)
-    if checkpoint is not None and checkpoint.meaning != by.meaning and not request.full:
-        raise _other_meaning()
     low = since
-    if since is None and checkpoint is not None and not request.full:
+    if since is None and checkpoint is not None and checkpoint.watermark is not None and not request.full:
         low = earlier(checkpoint.watermark, by.lag, by.type.arrow)
-    included = since is not None or plan.target.mode == "merge"
     high = until
     if until is None and isinstance(source, Windowed):
-        high = source.newest(SourceColumn(by.column, by.type))
-    window = Window(by.column, low, included, high, high_included=until is None)
+        high = source.newest(SourceColumn(column, by.type))
+    window = Window(column, low, since is not None or merges, high, high_included=until is None)
     return Increment(window, checkpoint, moves=since is None or checkpoint is None)
 
 
@@ -99,10 +111,10 @@ def _refuse_repeated(plan: Plan, standing: Standing, request: Request) -> None:
             "VEIL328", "appending what was read before would load its rows a second time",
             "leave --since and --full out; `mode: merge` with a key can read a window again",
         )  # fmt: skip
-    if standing.checkpoint is None and standing.published and request.since is None:
+    if standing.checkpoint is None and standing.published and request.since is None and not request.full:
         raise VeilError(
             "VEIL328", "runs have loaded the table, and the pipeline has no checkpoint in it: appending everything could load rows twice",
-            "say with --since from which value on rows are to be appended, or drop the table",
+            "say with --since from which value on rows are to be appended, or with --full that it is everything, or drop the table",
         )  # fmt: skip
 
 
@@ -113,17 +125,36 @@ def _other_meaning() -> VeilError:
     )  # fmt: skip
 
 
-def increment_document(found: Increment | None, watermark: str | None = None) -> dict[str, Any] | None:
-    """As JSON holds it, with where the watermark stands behind the run."""
+def fixed_document(found: Increment | None) -> dict[str, Any] | None:
+    """All of it, as JSON holds it."""
+    return None if found is None else asdict(found)
+
+
+def parse_fixed(found: Mapping[str, Any] | None) -> Increment | None:
+    """The inverse of ``fixed_document``."""
     if found is None:
         return None
-    before = found.before
+    window, before, chosen = found["window"], found["before"], found["chosen"]
+    parts = {
+        "window": None if window is None else Window(**window),
+        "before": None if before is None else Checkpoint(**before),
+        "chosen": None if chosen is None else tuple(chosen),
+    }
+    return Increment(**{**found, **parts})
+
+
+def increment_document(found: Increment | None, watermark: str | None = None) -> dict[str, Any] | None:
+    """What a run's document tells of it, with where the watermark stands behind the run."""
+    if found is None:
+        return None
+    before, window = found.before, None if found.window is None else asdict(found.window)
     return {
-        "column": found.window.column,
-        "window": {name: value for name, value in asdict(found.window).items() if name != "column"},
+        "column": window.pop("column") if window else None,
+        "window": window,
+        "files": None if found.chosen is None else {"read": len(found.chosen), "skipped": found.skipped},
         "moves": found.moves,
         "watermark": {"before": before.watermark if before else None, "after": watermark},
-        "meaning": before.meaning if before else None,
+        "goes_on_from": before.revision if before else None,
     }
 
 
@@ -131,14 +162,31 @@ def parse_increment(found: Mapping[str, Any] | None) -> Increment | None:
     """The inverse of ``increment_document``."""
     if found is None:
         return None
-    before = found["watermark"]["before"]
-    checkpoint = None if before is None else Checkpoint(found["meaning"], before)
-    return Increment(Window(found["column"], **found["window"]), checkpoint, found["moves"])
+    revision, files = found["goes_on_from"], found["files"]
+    return Increment(
+        window=None if found["window"] is None else Window(found["column"], **found["window"]),
+        before=None if revision is None else Checkpoint("", found["watermark"]["before"], revision=revision),
+        moves=found["moves"],
+        chosen=None if files is None else ("",) * files["read"],
+        skipped=files["skipped"] if files else 0,
+    )
+
+
+def files_of(files: tuple[FileIdentity, ...], increment: Increment | None) -> tuple[FileIdentity, ...]:
+    """Those that the run reads."""
+    if increment is None or increment.chosen is None:
+        return files
+    chosen = set(increment.chosen)
+    return tuple(file for file in files if file.name in chosen)
 
 
 def source_of(source: Source, increment: Increment | None) -> Source:
-    """The source, or as little of it as holds the run's window."""
-    return source.within(increment.window) if increment and isinstance(source, Windowed) else source
+    """The source, or as little of it as holds what the run reads."""
+    if increment is None:
+        return source
+    if increment.chosen is not None and isinstance(source, Selectable):
+        return source.only(increment.chosen)
+    return source.within(increment.window) if increment.window and isinstance(source, Windowed) else source
 
 
 # --- where it moves to -------------------------------------------------------------------
@@ -151,14 +199,20 @@ def reached(plan: Plan, increment: Increment | None, receipts: Mapping[int, Rece
         return None
     if not increment.moves:
         return increment.before
+    if by.column is None:
+        return Checkpoint(by.meaning, None, increment.files, increment.key)
     before = increment.before.watermark if increment.before else None
     watermark = largest([before, *(receipt.newest for receipt in receipts.values())], by.type.arrow)
     return None if watermark is None else Checkpoint(by.meaning, watermark)
 
 
-def began_with(increment: Increment | None) -> Checkpoint | None:
-    """The checkpoint that the run began with."""
-    return increment.before if increment else None
+def stands_at(
+    plan: Plan | None, increment: Increment | None, receipts: Mapping[int, Receipt], moved: bool
+) -> str | None:
+    """The watermark behind a run: where it ``moved``, what it reached, else what it began with."""
+    before = increment.before if increment else None
+    found = reached(plan, increment, receipts) if plan and moved else before
+    return found.watermark if found else None
 
 
 def advance_of(plan: Plan, increment: Increment | None, receipts: Mapping[int, Receipt]) -> Advance | None:
@@ -177,7 +231,7 @@ def looks_for_new(increment: Increment | None) -> bool:
 def refuse_future(plan: Plan, checkpoint: Checkpoint | None, today: date) -> None:
     """VEIL329 for a watermark more than a day ahead: it would hide every row that comes until then."""
     by = plan.incremental
-    if by is None or checkpoint is None or by.type.name not in ("date", "timestamp"):
+    if by is None or checkpoint is None or checkpoint.watermark is None or by.type.name not in ("date", "timestamp"):
         return
     a_day = 1 if by.type.name == "date" else _UNITS_A_DAY[by.type.arrow.unit]
     last = ((today + timedelta(days=2)) - date(1970, 1, 1)).days * a_day

@@ -33,12 +33,20 @@ class ManyFiles:
     goes on with it read the same list, whatever comes into the directory meanwhile.
     """
 
-    def __init__(self, config: SourceConfig, open_one: Callable[[SourceConfig], Source]) -> None:
-        self._config, self._open_one = config, open_one
+    def __init__(
+        self, config: SourceConfig, open_one: Callable[[SourceConfig], Source], chosen: tuple[str, ...] | None = None
+    ) -> None:
+        self._config, self._open_one, self._chosen = config, open_one, chosen
 
     @cached_property
     def _listed(self) -> tuple[str, ...]:
+        if self._chosen is not None:
+            return self._chosen
         return self._config.listed or matching(self._config)
+
+    def only(self, names: Sequence[str]) -> ManyFiles:
+        """See ``model.Selectable``."""
+        return ManyFiles(self._config, self._open_one, tuple(names))
 
     def _file(self, number: int) -> tuple[str, Source]:
         name = self._listed[number]

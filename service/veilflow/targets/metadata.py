@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from veilflow.errors import VeilError
@@ -104,7 +104,8 @@ class Metadata:
         has none."""
         if advance is None:
             return
-        if (None if anew else self._checkpoint(advance.pipeline)) != advance.before:
+        there = None if anew else self._checkpoint(advance.pipeline)
+        if (there and there.revision) != (advance.before and advance.before.revision):
             raise VeilError(
                 "VEIL328", "the pipeline's checkpoint in the target is another one than when the run began",
                 "another run has published meanwhile: run again, it goes on from there",
@@ -116,8 +117,10 @@ class Metadata:
             self.run(f"delete from {TABLE} where kind = 'checkpoint' and target = ?", (self.target,))
         if advance is not None:
             where = (advance.pipeline, self.target)
+            there = self._checkpoint(advance.pipeline)
+            files = {**(there.files if there else {}), **advance.after.files}
             self.run(f"delete from {TABLE} where kind = 'checkpoint' and run_id = ? and target = ?", where)
-            detail = json.dumps(asdict(advance.after), sort_keys=True)
+            detail = json.dumps(asdict(replace(advance.after, files=files, revision=self.run_id)), sort_keys=True)
             self.run(f"insert into {TABLE} values ('checkpoint', ?, ?, 0, ?)", (*where, detail))
 
     def record(self, rows: int, keys: Mapping[str, ColumnKey], advance: Advance | None, anew: bool) -> None:

@@ -1,0 +1,87 @@
+"""Which files of a pattern are new: those whose name and state, under a key, are not in the pipeline's checkpoint.
+
+The checkpoint tells nobody a file's name or content without the key, and stays under the key that it began with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from veilflow.errors import VeilError
+from veilflow.model import Checkpoint, FileIdentity, Increment, Plan, Source, Standing
+from veilflow.run.request import Request
+
+_SHOWN = 3
+
+
+def begin_files(
+    plan: Plan, standing: Standing, source: Source, files: Sequence[FileIdentity], keys: Sequence[bytes], request: Request
+) -> Increment:  # fmt: skip
+    """The files that a new run reads. VEIL328 where one changed after it was read and the pipeline does not say what
+    then, or where the checkpoint's key is gone. ``keys`` are those of the key ring, the active one first."""
+    if request.since is not None or request.until is not None:
+        raise VeilError("VEIL200", "--since and --until are for a column", "`--full` reads every file once more")
+    checkpoint = standing.checkpoint
+    key = keys[0] if checkpoint is None or request.full else _key_of(checkpoint, keys)
+    known = {} if checkpoint is None or request.full else checkpoint.files
+    states = _states(files, source.fingerprints(key), key)
+    _refuse_changed(plan, files, known, states)
+    chosen = {
+        file.name: (name, state)
+        for file, (name, state) in zip(files, states.items(), strict=True)
+        if known.get(name) != state
+    }
+    return Increment(
+        window=None,
+        before=None if checkpoint is None else replace(checkpoint, files={}),
+        moves=True,
+        files=dict(chosen.values()),
+        key=_name_of(key),
+        chosen=tuple(chosen),
+        skipped=len(files) - len(chosen),
+    )
+
+
+def _key_of(checkpoint: Checkpoint, keys: Sequence[bytes]) -> bytes:
+    for key in keys:
+        if checkpoint.key is not None and hmac.compare_digest(_name_of(key), checkpoint.key):
+            return key
+    raise VeilError(
+        "VEIL328", "the key under which the checkpoint knows its files is no longer in the key ring",
+        "with `mode: merge`, `veil run --full` reads every file again; with append drop the table",
+    )  # fmt: skip
+
+
+def _refuse_changed(
+    plan: Plan, files: Sequence[FileIdentity], known: Mapping[str, str], states: Mapping[str, str]
+) -> None:
+    assert plan.incremental is not None
+    changed = [
+        file.name for file, (name, state) in zip(files, states.items(), strict=True) if known.get(name, state) != state
+    ]
+    if not changed or plan.incremental.changed_files == "load":
+        return
+    more = f" and {len(changed) - _SHOWN:,} more" if len(changed) > _SHOWN else ""
+    raise VeilError(
+        "VEIL328", f"changed after it was loaded: {', '.join(changed[:_SHOWN])}{more}",
+        "put new rows into files of their own; with `mode: merge`, `changed_files: load` loads such a file again",
+    )  # fmt: skip
+
+
+def _states(files: Sequence[FileIdentity], fingerprints: Sequence[str], key: bytes) -> dict[str, str]:
+    """A digest of each file's size, time and content, under one of its name."""
+    return {
+        _digest(key, file.name): _digest(key, f"{file.size}\0{file.modified_ns}\0{content}")
+        for file, content in zip(files, fingerprints, strict=True)
+    }
+
+
+def _name_of(key: bytes) -> str:
+    return _digest(key, "")
+
+
+def _digest(key: bytes, text: str) -> str:
+    return hmac.new(key, f"incremental\0{text}".encode(), hashlib.sha256).hexdigest()[:32]
