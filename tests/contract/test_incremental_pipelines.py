@@ -280,6 +280,8 @@ def test_a_watermark_in_the_future_publishes_nothing(visits: Any) -> None:
 def test_a_resumed_run_reads_the_window_that_it_began_with(visits: Any) -> None:
     """What came meanwhile is the next run's."""
     write(visits, {"table: visits}\npolicy": "table: visits, order_by: [id]}\nchunk_rows: 10\npolicy"})
+    sql(visits, "drop table visits")
+    sql(visits, "create table visits (id integer primary key, city text, changed integer)")
     add(visits, *((n, "Oslo", n) for n in range(40)))
 
     def stop(progress: Progress) -> None:
