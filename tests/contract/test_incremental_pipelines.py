@@ -262,6 +262,20 @@ def test_a_change_of_what_rows_mean_refuses_until_everything_is_read_again(
     assert code(run(visits)) == "succeeded"
 
 
+def test_a_full_run_by_another_column_begins_a_watermark_of_its_own(visits: Any) -> None:
+    """The old one was of other values: a larger one would hide every row to come."""
+    policy = POLICY.replace("direct_identifier, treatment: token, key_domain: person", "non_personal, treatment: keep, reason: a number")  # fmt: skip
+    write(visits, policy=policy)
+    add(visits, (1, "Oslo", 1000), (2, "Oslo", 2000))
+    run(visits)
+    write(visits, {"column: changed": "column: id"}, policy)
+    assert code(run(visits)) == "VEIL328"
+    assert watermark(run(visits, full=True)) == ("2000", "2")
+    add(visits, (3, "Oslo", 5))
+    assert watermark(run(visits)) == ("2", "3")
+    assert loaded(visits) == [5, 1000, 2000]
+
+
 def test_a_watermark_in_the_future_publishes_nothing(visits: Any) -> None:
     """VEIL329: it would hide every row until then. The value is not told."""
     sql(visits, "drop table visits")

@@ -201,7 +201,9 @@ def reached(plan: Plan, increment: Increment | None, receipts: Mapping[int, Rece
         return increment.before
     if by.column is None:
         return Checkpoint(by.meaning, None, increment.files, increment.key)
-    before = increment.before.watermark if increment.before else None
+    # That of another meaning is one of another column, perhaps: a full run sets it anew.
+    goes_on = increment.before is not None and increment.before.meaning == by.meaning
+    before = increment.before.watermark if increment.before and goes_on else None
     watermark = largest([before, *(receipt.newest for receipt in receipts.values())], by.type.arrow)
     return None if watermark is None else Checkpoint(by.meaning, watermark)
 
