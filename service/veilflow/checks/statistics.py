@@ -153,7 +153,8 @@ class InOrder:
         self.count += len(values)
         if len(values):
             self.failed += self._passes(values.slice(0, len(values) - 1), values.slice(1)).false_count
-            self.ends[chunk] = values.slice(0, 1), values.slice(len(values) - 1)
+            # Taken, not sliced: a slice would keep the whole chunk.
+            self.ends[chunk] = values.take(pa.array([0])), values.take(pa.array([len(values) - 1]))
 
     def _passes(self, before: pa.Array, after: pa.Array) -> pa.Array:
         low, high = (before, after) if self.rising else (after, before)

@@ -18,6 +18,7 @@ from veilflow.checks.comparison import fit_check
 from veilflow.checks.great_expectations_engine import _series
 from veilflow.checks.great_expectations_import import import_great_expectations
 from veilflow.checks.numbers import Numbers
+from veilflow.checks.statistics import InOrder
 from veilflow.checks.value_counts import ValueCounts
 from veilflow.errors import Place, VeilError
 from veilflow.model import TEXT, Chunk, ColumnType, SourceColumn
@@ -111,6 +112,14 @@ def test_order_holds_over_chunks_that_come_in_any_order() -> None:
     assert outcomes(kind, {2: [1, 5], 0: [1, None, 2], 1: [None]}, WHOLE) == (False, 4, 1)
     assert outcomes(kind, {1: [2], 0: [1, 2]}, WHOLE, strictly=True) == (False, 3, 1)
     assert outcomes(kind.replace("inc", "dec"), {1: [1], 0: [3, 2]}, WHOLE, strictly=True) == (True, 3, 0)
+
+
+def test_of_a_chunk_in_order_only_its_ends_are_kept() -> None:
+    """A slice would keep all of it."""
+    check = plan_check({"type": "expect_column_values_to_be_increasing", "kwargs": {"column": "a"}}, Place("s"))
+    order = InOrder(check, rising=True)
+    order.add([pa.array(range(10_000))], 10_000, 0)
+    assert sum(end.get_total_buffer_size() for end in order.ends[0]) < 1_000
 
 
 @pytest.mark.parametrize(("latest", "passed"), [(date(2024, 2, 28), True), (date(2024, 2, 27), False), (None, False)])
