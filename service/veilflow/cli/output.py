@@ -369,8 +369,9 @@ def plan_lines(document: Mapping[str, Any], decision: Decision) -> list[str]:
     ]
     lines += [f"filter  {rule.name}: {rule.column} {rule.op}  {rule.place}" for rule in plan.filters]
     source, target = plan.source, plan.target
-    if source.files:
-        lines.append(f"source  {source.kind} {source.location}: {source.files:,} file{'s' * (source.files > 1)}")
+    files = f": {source.files:,} file{'s' * (source.files > 1)}" if source.files else ""
+    workers = f", {source.workers} worker{'s' * (source.workers > 1)}" if source.workers else ""
+    lines.append(f"source  {source.kind} {source.location}{files}{workers}")
     lines.append(
         f"target  {target.kind} {target.location}, table {target.table}: {target.mode} by {target.publish}; "
         f"rows that it refuses: {target.on_refused_row}"

@@ -44,6 +44,7 @@ SERVERS = ("postgresql", "mariadb")
 TYPES = ("text", "integer", "decimal", "float", "boolean", "date", "timestamp", "json")
 OPERATORS = ("==", "!=", "<", "<=", ">", ">=", "in", "not_in", "is_null", "not_null")
 LONGEST_SECONDS = 366 * 24 * 3600
+MOST_WORKERS = 64
 
 
 # --- finding -----------------------------------------------------------------------------
@@ -114,6 +115,9 @@ def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
     chunk_rows = root.take("chunk_rows", int, "a whole number of rows", CHUNK_ROWS)
     if not 1 <= chunk_rows <= 10_000_000:
         root.wrong(root.node("chunk_rows") or Node(None, root.place), "must be from 1 to 10000000", "chunk_rows")
+    workers = root.take("workers", int, "a whole number of threads", None)
+    if workers is not None and not 1 <= workers <= MOST_WORKERS:
+        root.wrong(root.node("workers") or Node(None, root.place), f"must be from 1 to {MOST_WORKERS}", "workers")
     allow_empty = root.take("allow_empty", bool, "true or false", False)
     on_overlap = root.choice("on_overlap", ("refuse", "wait"), "refuse")
     as_of = _date(root, "as_of")
@@ -131,7 +135,7 @@ def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
     return PipelineConfig(
         name=name, source=source, policy=policy, target=target, place=Place(shown), filters=filters,
         expectations=expectations, max_quarantined=max_quarantined, timeout_seconds=timeout_seconds,
-        chunk_rows=chunk_rows, allow_empty=allow_empty, on_overlap=on_overlap, as_of=as_of, labels=labels,
+        chunk_rows=chunk_rows, workers=workers, allow_empty=allow_empty, on_overlap=on_overlap, as_of=as_of, labels=labels,
         quarantine_recipient=recipient, quarantine_wrapped_by=wrapped_by, quarantine_days=days,
         incremental=incremental,
     )  # fmt: skip

@@ -65,6 +65,8 @@ class PipelineConfig:
     chunk_rows: int = CHUNK_ROWS
     allow_empty: bool = False
     on_overlap: Literal["refuse", "wait"] = "refuse"
+    #: How many threads read, and how many treat and load; None: one that reads, and what the target takes.
+    workers: int | None = None
     #: The date of the run where it is not today's: ages are counted on it.
     as_of: date | None = None
     labels: Mapping[str, ColumnLabels] = field(default_factory=dict)

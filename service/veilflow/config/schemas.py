@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from veilflow.config.files import DATABASES, LONGEST_SECONDS, OPERATORS, SERVERS, SOURCE_KINDS, TARGET_KINDS, TYPES
+from veilflow.config.files import (
+    DATABASES,
+    LONGEST_SECONDS,
+    MOST_WORKERS,
+    OPERATORS,
+    SERVERS,
+    SOURCE_KINDS,
+    TARGET_KINDS,
+    TYPES,
+)
 from veilflow.config.policies import FACTS, UNLISTED
 from veilflow.model import CLASSIFICATIONS
 
@@ -61,7 +70,8 @@ def pipeline_schema() -> Schema:
             "version": _VERSION, "source": _source(), "columns": _named(_column()), "filters": _list(_filter()),
             "policy": _NAMED, "expectations": _TEXT, "target": _target(), "limits": _limits(),
             "quarantine": _quarantine(),
-            "chunk_rows": {"type": "integer", "minimum": 1, "maximum": 10_000_000}, "allow_empty": _FLAG, "as_of": _DATE,
+            "chunk_rows": {"type": "integer", "minimum": 1, "maximum": 10_000_000},
+            "workers": {"type": "integer", "minimum": 1, "maximum": MOST_WORKERS}, "allow_empty": _FLAG, "as_of": _DATE,
             "on_overlap": _choice("refuse", "wait"), "incremental": _incremental(),
         },
         "version", "source", "policy", "target",

@@ -126,11 +126,13 @@ class FilterPlan:
 
 @dataclass(frozen=True, slots=True)
 class SourcePlan:
-    """Where the rows come from: ``location`` as written, and how many ``files`` that is (0 for a database)."""
+    """Where the rows come from: ``location`` as written, how many ``files`` that is (0 for a database), and the
+    ``workers`` that read and treat them, where the pipeline names a number. None of it changes what is loaded."""
 
     kind: str
     location: str
     files: int = 0
+    workers: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,12 @@ class Counts:
     def balance(self) -> bool:
         return self.read == self.loaded + self.quarantined + self.filtered
 
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.read + other.read, self.loaded + other.loaded, self.quarantined + other.quarantined,
+            self.filtered + other.filtered,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class QuarantineCount:

@@ -98,6 +98,7 @@ def decide(
             errors.append(_unknown_connection(end.connection, names, end.place))
     errors += _merge_key(target, columns)
     errors += _uneven(schema, columns, pipeline.source.place)
+    errors += _undivided(pipeline)
     meaning = meaning_of(pipeline, policy, columns, checks, filters) | dated(columns, as_of)
     incremental = incremental_plan(pipeline, columns, names, meaning, errors)
     plan = Plan(
@@ -111,7 +112,7 @@ def decide(
         columns=columns,
         checks=checks,
         filters=filters,
-        source=SourcePlan(pipeline.source.kind, pipeline.source.shown, schema.files),
+        source=SourcePlan(pipeline.source.kind, pipeline.source.shown, schema.files, pipeline.workers),
         target=TargetPlan(
             target.kind,
             target.shown,
@@ -281,6 +282,27 @@ def _key_domain(
                       "name one: `key_domain: …`", rule.place)
         )  # fmt: skip
     return domain
+
+
+#: Why the workers of a database would read different states of it, or none at all.
+_ONE_READER = {
+    "mariadb": "MariaDB shows one state of its tables to one connection only",
+    "sqlite": "SQLite shows one state of its tables to one connection only",
+    "duckdb": "DuckDB reads with all cores by itself",
+}
+
+
+def _undivided(pipeline: PipelineConfig) -> list[VeilError]:
+    """VEIL202 for workers that could not share the source."""
+    source, workers = pipeline.source, pipeline.workers or 1
+    why = _ONE_READER.get(source.kind)
+    if source.kind == "postgresql" and not source.order_by:
+        why = "without `order_by` on a unique key there are no ranges to share"
+    if workers == 1 or why is None:
+        return []
+    return [
+        VeilError("VEIL202", f"{workers} workers cannot share this source: {why}", "leave `workers` out", source.place)
+    ]
 
 
 def _uneven(schema: SourceSchema, columns: tuple[ColumnPlan, ...], place: Place | None) -> list[VeilError]:

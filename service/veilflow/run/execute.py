@@ -332,7 +332,8 @@ class _Run:
         source: Source = self._prepared.source
         work: Work = opened.work
         try:
-            with parts_of(source, plan.source_columns, plan.chunk_rows) as parts:
+            workers = plan.source.workers
+            with parts_of(source, plan.source_columns, plan.chunk_rows, workers or 1) as parts:
                 self.receipts = stage(
                     parts,
                     lambda chunk: self._processed(chunk, work),
@@ -341,6 +342,7 @@ class _Run:
                     hold_refused=plan.target.on_refused_row == "quarantine",
                     deadline=self.deadline,
                     on_progress=self.on_progress,
+                    workers=workers,
                 )
         except BaseException:
             self.receipts = _receipts_or_none(opened.target) or self.receipts

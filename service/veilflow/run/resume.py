@@ -6,14 +6,14 @@ the staging stay, so that whoever puts a file back can resume after all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from veilflow.errors import VeilError
-from veilflow.model import FileIdentity, Part, Receipt
+from veilflow.model import BEGINNING, FileIdentity, Receipt, Slice
 from veilflow.run.books import Beginning
 from veilflow.run.chunk import process
 from veilflow.run.prepare import Opened, Prepared
@@ -118,20 +118,27 @@ def staged(opened: Opened, prepared: Prepared) -> dict[int, Receipt]:
 
 
 def _same_again(receipts: Mapping[int, Receipt], opened: Opened, prepared: Prepared) -> None:
-    """Of a database, whose rows nothing else vouches for, the last chunk of each part; of files the last of all."""
+    """Of a database, whose rows nothing else vouches for, the last chunk of each run of chunks; of files one."""
     plan = prepared.decision.plan
     with parts_of(prepared.source, plan.source_columns, plan.chunk_rows) as parts:
         begun = [part for part in parts if part.begins.number in receipts]
-        for part in begun[-1:] if prepared.source.files() else begun:
-            _last_again(part, receipts, opened)
+        if not prepared.source.files():
+            ends = {number for number in receipts if number + 1 not in receipts}
+            _again(parts[0].slices(BEGINNING), ends, receipts, opened)
+        elif begun:
+            last = start_behind(receipts, begun[-1].begins).number - 1
+            earlier = {number: receipt for number, receipt in receipts.items() if number < last}
+            _again(begun[-1].slices(start_behind(earlier, begun[-1].begins)), {last}, receipts, opened)
 
 
-def _last_again(part: Part, receipts: Mapping[int, Receipt], opened: Opened) -> None:
-    last = start_behind(receipts, part.begins).number - 1
-    before = start_behind({number: receipt for number, receipt in receipts.items() if number < last}, part.begins)
-    for piece in part.slices(before):
-        if piece.number == last:
-            if process(piece.read(), opened.work).receipt.digest != receipts[last].digest:
+def _again(pieces: Iterable[Slice], wanted: set[int], receipts: Mapping[int, Receipt], opened: Opened) -> None:
+    """Read and treat the chunks of these numbers, and hold what they are now against their receipts."""
+    left = set(wanted)
+    for piece in pieces:
+        if piece.number in left:
+            left.discard(piece.number)
+            if process(piece.read(), opened.work).receipt.digest != receipts[piece.number].digest:
                 raise refusal("a chunk that is staged would come out otherwise now")
+        if not left:
             return
     raise refusal("the source ends before what is staged")

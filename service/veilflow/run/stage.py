@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
+from itertools import count
+from typing import Generic, Protocol, TypeVar
 
 from veilflow.errors import VeilError
 from veilflow.model import (
@@ -29,8 +30,14 @@ from veilflow.model import (
 )
 from veilflow.run.chunk import Treated
 from veilflow.run.refused import without_refused
+from veilflow.run.result import counts_of
 
 OnProgress = Callable[[Progress], None]
+Loadable = tuple[Chunk, Treated]
+Treat = Callable[[Slice], Loadable]
+OpenWriter = Callable[[], AbstractContextManager[Writer]]
+LoadChunk = Callable[[Writer, Chunk, Treated], Receipt]
+T = TypeVar("T")
 
 
 class HoldsBack(Protocol):
@@ -48,7 +55,7 @@ class Interrupted(BaseException):
 
 
 def stage(
-    parts: Iterable[Part],
+    parts: Sequence[Part],
     process: Callable[[Chunk], Treated],
     quarantine: HoldsBack,
     target: Target,
@@ -56,21 +63,24 @@ def stage(
     hold_refused: bool,
     deadline: float | None,
     on_progress: OnProgress,
+    workers: int | None = None,
 ) -> dict[int, Receipt]:
     """Load every chunk that has no receipt yet; returns the receipts of all.
 
     With ``hold_refused`` rows that the target does not take are quarantined; without, they refuse the run (VEIL319).
-    One thread reads, the target's writers each decode, check, treat, quarantine and load. The first error stops all
-    of them between two chunks and is raised here; what is staged stays, so a retry goes on from there.
-    ``deadline`` is a ``time.monotonic()`` moment (VEIL312).
+    Threads read parts of the source, others decode, check, treat, quarantine and load the chunks: as many as ``workers``
+    of each, or without a number one that reads and all the writers that the target takes. Where it takes one, chunks are
+    read and loaded in the order of the source, whoever treats them. The first error stops all of them between two
+    chunks and is raised here; what is staged stays, so a retry goes on from there. ``deadline`` is a
+    ``time.monotonic()`` moment (VEIL312).
     """
-    line = _Line(target.receipts(), hold_refused, deadline, on_progress)
-    threads = [threading.Thread(target=line.read, args=(iter(parts),), name="read")]
-    threads += [
-        threading.Thread(target=line.load, args=(target.writer, process, quarantine), name=f"load-{n}")
-        for n in range(target.parallel_writers)
-    ]
-    line.writers = target.parallel_writers
+    line = _Line(target.receipts(), partial(_load_chunk, quarantine, hold_refused), deadline, on_progress)
+    treat = partial(_treat, process)
+    if target.parallel_writers == 1:
+        works = line.in_order(parts, treat, target.writer, workers or 1)
+    else:
+        works = line.side_by_side(parts, treat, target.writer, workers or 1, workers or target.parallel_writers)
+    threads = [threading.Thread(target=line.carry_out, args=(work,)) for work in works]
     try:
         for thread in threads:
             thread.start()
@@ -86,6 +96,29 @@ def stage(
     if line.error:
         raise line.error
     return line.receipts
+
+
+def _treat(process: Callable[[Chunk], Treated], piece: Slice) -> Loadable:
+    chunk = piece.read()
+    treated = process(chunk)
+    return chunk, replace(treated, receipt=replace(treated.receipt, bookmark=piece.bookmark))
+
+
+def _load_chunk(quarantine: HoldsBack, hold_refused: bool, writer: Writer, chunk: Chunk, treated: Treated) -> Receipt:
+    try:
+        return _load(writer, chunk, treated, quarantine)
+    except VeilError as error:
+        if error.code != "VEIL319" or not hold_refused:
+            raise
+    return _load(writer, chunk, without_refused(treated, chunk, writer.attempt), quarantine)
+
+
+def _load(writer: Writer, chunk: Chunk, treated: Treated, quarantine: HoldsBack) -> Receipt:
+    """Hold back, then load: a row that is neither loaded nor kept would be lost for good."""
+    if treated.quarantined:
+        quarantine.write(chunk, treated.quarantined)
+    writer.load(treated.rows, treated.receipt)
+    return treated.receipt
 
 
 @contextmanager
@@ -107,99 +140,131 @@ def start_behind(receipts: Mapping[int, Receipt], start: Start = BEGINNING) -> S
     return start
 
 
+class _Belt(Generic[T]):
+    """A queue of one place between threads. It ends when all who give have ended, or when ``line`` stops."""
+
+    def __init__(self, line: _Line, givers: int, takers: int) -> None:
+        self._line, self._givers, self._takers = line, givers, takers
+        self._waiting: queue.Queue[T | None] = queue.Queue(maxsize=1)
+        self._lock = threading.Lock()
+
+    def put(self, item: T | None) -> bool:
+        """Wait until there is room; False if the line stops first."""
+        while not self._line.stop.is_set():
+            self._line.in_time()
+            with suppress(queue.Full):
+                self._waiting.put(item, timeout=0.2)
+                return True
+        return False
+
+    def end(self) -> None:
+        """This giver has no more."""
+        with self._lock:
+            self._givers -= 1
+        if not self._givers:
+            for _ in range(self._takers):
+                self.put(None)
+
+    def __iter__(self) -> Iterator[T]:
+        while not self._line.stop.is_set():
+            with suppress(queue.Empty):
+                item = self._waiting.get(timeout=0.2)
+                if item is None:
+                    return
+                yield item
+
+
 class _Line:
     """What the threads of one staging share."""
 
     def __init__(
-        self, receipts: dict[int, Receipt], hold_refused: bool, deadline: float | None, on_progress: OnProgress
+        self, receipts: dict[int, Receipt], load: LoadChunk, deadline: float | None, on_progress: OnProgress
     ) -> None:
         self.receipts = dict(receipts)
-        self._hold_refused = hold_refused
+        self._load_chunk = load
         self.stop = threading.Event()
         self.error: BaseException | None = None
-        self.writers = 1
-        self._waiting: queue.Queue[Slice | None] = queue.Queue(maxsize=1)
+        self._counts = counts_of(receipts.values())
         self._deadline, self._on_progress = deadline, on_progress
         self._lock = threading.Lock()
+        self._turn, self._turned = 0, threading.Condition()
 
-    def read(self, parts: Iterator[Part]) -> None:
+    def side_by_side(
+        self, parts: Sequence[Part], treat: Treat, writer: OpenWriter, readers: int, loaders: int
+    ) -> list[Callable[[], None]]:
+        """The works of threads that each treat and load, in no order."""
+        readers = max(min(readers, len(parts)), 1)
+        read: _Belt[tuple[int, Slice]] = _Belt(self, readers, loaders)
+        waiting, turns = iter(parts), count()
+
+        def load() -> None:
+            self._load((treat(piece) for _turn, piece in read), writer)
+
+        return [lambda: self._read(waiting, turns, read)] * readers + [load] * loaders
+
+    def in_order(
+        self, parts: Sequence[Part], treat: Treat, writer: OpenWriter, treaters: int
+    ) -> list[Callable[[], None]]:
+        """The works of one thread that reads, some that treat, and one that loads in the order of what was read."""
+        read: _Belt[tuple[int, Slice]] = _Belt(self, 1, treaters)
+        treated: _Belt[Loadable] = _Belt(self, treaters, 1)
+        return [
+            lambda: self._read(iter(parts), count(), read),
+            *[lambda: self._treat_in_turn(treat, read, treated)] * treaters,
+            lambda: self._load(treated, writer),
+        ]
+
+    def carry_out(self, work: Callable[[], None]) -> None:
+        """Do a thread's work; its error stops the line."""
         try:
-            for part in parts:
-                for piece in part.slices(start_behind(self.receipts, part.begins)):
-                    if piece.number not in self.receipts and not self._put(piece):
-                        return
-            for _ in range(self.writers):
-                self._put(None)
+            work()
         except BaseException as error:
-            self._fail(error)
+            with self._lock:
+                self.error = self.error or error
+            self.stop.set()
 
-    def load(
-        self,
-        writer: Callable[[], AbstractContextManager[Writer]],
-        process: Callable[[Chunk], Treated],
-        quarantine: HoldsBack,
-    ) -> None:
-        try:
-            with writer() as open_writer:
-                while (piece := self._get()) is not None:
-                    chunk = piece.read()
-                    treated = process(chunk)
-                    treated = replace(treated, receipt=replace(treated.receipt, bookmark=piece.bookmark))
-                    self._done(self._load_chunk(open_writer, chunk, treated, quarantine))
-        except BaseException as error:
-            self._fail(error)
-
-    def _load_chunk(self, writer: Writer, chunk: Chunk, treated: Treated, quarantine: HoldsBack) -> Receipt:
-        try:
-            return _load(writer, chunk, treated, quarantine)
-        except VeilError as error:
-            if error.code != "VEIL319" or not self._hold_refused:
-                raise
-        return _load(writer, chunk, without_refused(treated, chunk, writer.attempt), quarantine)
-
-    def _put(self, piece: Slice | None) -> bool:
-        while not self.stop.is_set():
-            self._in_time()
-            with suppress(queue.Full):
-                self._waiting.put(piece, timeout=0.2)
-                return True
-        return False
-
-    def _get(self) -> Slice | None:
-        while not self.stop.is_set():
-            with suppress(queue.Empty):
-                return self._waiting.get(timeout=0.2)
-        return None
-
-    def _in_time(self) -> None:
+    def in_time(self) -> None:
+        """VEIL312 after the deadline."""
         if self._deadline is not None and time.monotonic() > self._deadline:
             raise VeilError(
                 "VEIL312", "the run took longer than the pipeline's limits.timeout_seconds",
                 "raise the limit, or look with `veil runs show last` at what took so long",
             )  # fmt: skip
 
+    def _read(self, parts: Iterator[Part], turns: Iterator[int], read: _Belt[tuple[int, Slice]]) -> None:
+        while (part := self._next(parts)) is not None:
+            for piece in part.slices(start_behind(self.receipts, part.begins)):
+                if piece.number not in self.receipts and not read.put((next(turns), piece)):
+                    return
+        read.end()
+
+    def _next(self, parts: Iterator[Part]) -> Part | None:
+        with self._lock:
+            return next(parts, None)
+
+    def _treat_in_turn(self, treat: Treat, read: _Belt[tuple[int, Slice]], treated: _Belt[Loadable]) -> None:
+        for turn, piece in read:
+            done = treat(piece)
+            with self._turned:
+                while self._turn != turn and not self.stop.is_set():
+                    self._turned.wait(0.2)
+                # Who comes next waits for this one, so that chunks stay in order where the belt is full.
+                if not treated.put(done):
+                    return
+                self._turn = turn + 1
+                self._turned.notify_all()
+        treated.end()
+
+    def _load(self, treated: Iterable[Loadable], writer: OpenWriter) -> None:
+        with writer() as open_writer:
+            for chunk, done in treated:
+                self._done(self._load_chunk(open_writer, chunk, done))
+
     def _done(self, receipt: Receipt) -> None:
         with self._lock:
             self.receipts[receipt.chunk] = receipt
-            done = self.receipts.values()
+            self._counts += counts_of([receipt])
+            counts = self._counts
             self._on_progress(
-                Progress(
-                    "stage",
-                    read=sum(one.read for one in done),
-                    quarantined=sum(one.quarantined for one in done),
-                    durable=sum(one.loaded for one in done),
-                )
+                Progress("stage", read=counts.read, quarantined=counts.quarantined, durable=counts.loaded)
             )
-
-    def _fail(self, error: BaseException) -> None:
-        with self._lock:
-            self.error = self.error or error
-        self.stop.set()
-
-
-def _load(writer: Writer, chunk: Chunk, treated: Treated, quarantine: HoldsBack) -> Receipt:
-    """Hold back, then load: a row that is neither loaded nor kept would be lost for good."""
-    if treated.quarantined:
-        quarantine.write(chunk, treated.quarantined)
-    writer.load(treated.rows, treated.receipt)
-    return treated.receipt

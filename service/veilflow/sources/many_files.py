@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -13,6 +13,7 @@ from veilflow.model import (
     CHUNKS_A_FILE,
     ROWS_A_FILE,
     Chunk,
+    Divisible,
     FileIdentity,
     Part,
     Slice,
@@ -95,18 +96,35 @@ class ManyFiles:
     def _slices(self, number: int, columns: Sequence[SourceColumn], chunk_rows: int, start: Start) -> Iterator[Slice]:
         """The slices of one file, numbered as those of the whole source."""
         name, source = self._file(number)
-        begin = _begin(number)
-        own = Start(start.number - begin.number, start.position - begin.position, start.bookmark)
-        for piece in source.slices(columns, chunk_rows, own):
-            yield _OfFile(piece, begin, name)
+        whole = Part(BEGINNING, partial(source.slices, columns, chunk_rows))
+        yield from _part_of(whole, _begin(number), name).slices(start)
 
     @contextmanager
     def parts(self, columns: Sequence[SourceColumn], chunk_rows: int, workers: int) -> Iterator[Sequence[Part]]:
-        """A part for each file, in the order of the list."""
-        yield [
-            Part(_begin(number), partial(self._slices, number, columns, chunk_rows))
-            for number in range(len(self._listed))
-        ]
+        """A part for each file, in the order of the list; files that are fewer than the workers are divided themselves."""
+        numbers = range(len(self._listed))
+        share = -(-workers // len(numbers))
+        with ExitStack() as opened:
+            parts: list[Part] = []
+            for number in numbers:
+                name, source = self._file(number)
+                if share > 1 and isinstance(source, Divisible):
+                    own = opened.enter_context(source.parts(columns, chunk_rows, share))
+                else:
+                    own = [Part(BEGINNING, partial(source.slices, columns, chunk_rows))]
+                parts += [_part_of(part, _begin(number), name) for part in own]
+            yield parts
+
+
+def _part_of(part: Part, begin: Start, file: str) -> Part:
+    """A part of one file as a part of the whole source, in which the file begins with ``begin``."""
+
+    def slices(start: Start) -> Iterator[Slice]:
+        own = Start(start.number - begin.number, start.position - begin.position, start.bookmark)
+        for piece in part.slices(own):
+            yield _OfFile(piece, begin, file)
+
+    return Part(Start(part.begins.number + begin.number, part.begins.position + begin.position), slices)
 
 
 @dataclass(frozen=True, slots=True)

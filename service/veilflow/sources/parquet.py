@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import accumulate, takewhile
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from veilflow.errors import VeilError
-from veilflow.model import BEGINNING, FileIdentity, Slice, SourceColumn, SourceConfig, SourceSchema, Start
+from veilflow.model import BEGINNING, FileIdentity, Part, Slice, SourceColumn, SourceConfig, SourceSchema, Start
 from veilflow.sources.arrow_types import column_type, plain_batch
 from veilflow.sources.files import column_names, fingerprint, identity, unreadable
 from veilflow.sources.rows import Piece, rechunk
@@ -41,6 +44,23 @@ class ParquetSource:
     def slices(self, columns: Sequence[SourceColumn], chunk_rows: int, start: Start = BEGINNING) -> Iterator[Slice]:
         yield from rechunk(self._pieces(chunk_rows, start), columns, chunk_rows, start)
 
+    @contextmanager
+    def parts(self, columns: Sequence[SourceColumn], chunk_rows: int, workers: int) -> Iterator[Sequence[Part]]:
+        """A part for each worker, that begins with the first chunk within a row group."""
+        with self._open() as file:
+            rows = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
+        firsts = shared([-(-begin // chunk_rows) for begin in accumulate(rows, initial=0)], workers)
+        yield [
+            Part(Start(first, first * chunk_rows), partial(self._slices_before, end, columns, chunk_rows))
+            for first, end in zip(firsts, [*firsts[1:], None], strict=True)
+        ]
+
+    def _slices_before(
+        self, end: int | None, columns: Sequence[SourceColumn], chunk_rows: int, start: Start
+    ) -> Iterator[Slice]:
+        pieces = self.slices(columns, chunk_rows, start)
+        yield from takewhile(lambda piece: end is None or piece.number < end, pieces)
+
     def _pieces(self, rows: int, start: Start) -> Iterator[Piece]:
         try:
             with self._open() as file:
@@ -65,6 +85,13 @@ class ParquetSource:
             return pq.ParquetFile(self._config.path, pre_buffer=False)
         except (pa.ArrowException, OSError):
             raise unreadable(self._config) from None
+
+
+def shared(places: Sequence[int], workers: int) -> list[int]:
+    """Where each worker's share begins, out of the places where one may begin (rising; the last is the end)."""
+    ideal = [places[-1] * number / workers for number in range(workers)]
+    begins = {min(places[:-1] or [0], key=lambda place: abs(place - wanted)) for wanted in ideal}
+    return sorted({0, *begins} - {places[-1]} | {0})
 
 
 def _groups_from(metadata: pq.FileMetaData, position: int) -> tuple[list[int], int]:
