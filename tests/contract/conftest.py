@@ -30,6 +30,7 @@ def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calla
 
     yield make
     for first, name in made:
-        first.sql(f"drop database {name}")
+        # A session that was closed may take a moment to end.
+        first.sql(f"drop database {name}" + (" with (force)" if first.kind == "postgresql" else ""))
         if first.kind == "mariadb":  # its staging is one for the whole server
             first.sql("drop database if exists veilflow_staging")

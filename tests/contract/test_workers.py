@@ -8,16 +8,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from people_files import WRITTEN, configure, resume, run, stop_after, table, write_files
+from stores import Store
 
-from veilflow.model import ROWS_A_FILE, Receipt, SourceConfig
+from veilflow.errors import VeilError
+from veilflow.model import ROWS_A_FILE, Receipt, Secret, SourceConfig, Window, Windowed
 from veilflow.run.stage import parts_of, stage
 from veilflow.sources import open_source
 from veilflow.targets.memory import MemoryTarget
@@ -89,7 +93,7 @@ class Staged:
             receipt = Receipt(
                 chunk.number, chunk.rows_read, rows.num_rows, 0, 0, str(hash(str(rows.to_pydict()))), {}, {}, {}
             )
-            return Treated(pa.table(rows), (), receipt)
+            return Treated(pa.table(rows), np.arange(rows.num_rows), (), receipt)
 
         target = target or SideBySide(pa.schema([]))
         with parts_of(self.source, self.columns, self.chunk_rows, workers or 1) as parts:
@@ -251,3 +255,89 @@ def test_the_plan_tells_the_workers_and_its_hash_does_not_depend_on_them(project
     after = project.veil("plan", "people", "--json").json
     assert (before["source"]["workers"], after["source"]["workers"]) == (None, 2)
     assert before["plan_hash"] == after["plan_hash"]
+
+
+# --- PostgreSQL --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def crm(make_store: Callable[[str], Store]) -> Store:
+    """A table of 400 people whose key is of two columns, of which one is a text and one a number."""
+    store = make_store("postgresql")
+    store.sql(
+        'create table "order" (region char(3), number numeric(9, 2) not null unique, name text, "note\'s" date, primary key (region, number))'
+    )
+    store.sql(
+        "insert into \"order\" select case when n % 3 = 0 then 'Zü' else 'a' end, n / 4.0, 'N' || n, "
+        "case when n % 50 = 0 then 'infinity'::date else date '2024-01-01' + n end from generate_series(1, 400) n"
+    )
+    return store
+
+
+def read_from(store: Store, *order_by: str, **more: Any) -> Staged:
+    source = open_source(
+        SourceConfig(
+            "postgresql", Path(), "crm", table=None if "query" in more else "order", order_by=order_by, **more
+        ),
+        lambda: Secret(store.url or ""),
+    )
+    return Staged(source, source.schema(), 15)
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("query", [None, 'select * from "order" where number > 20 -- people'])
+def test_ranges_of_a_key_are_one_reading(crm: Store, query: str | None) -> None:
+    """Each row has the place and each chunk the rows that one worker would find; an infinite date costs its row only."""
+    staged = read_from(crm, "region", "number", **({"query": query} if query else {}))
+    one, whole = staged.by(1)
+    assert sum(receipt.read for receipt in one.values()) == (320 if query else 400)
+    for workers in (2, 3, 50):
+        several, other = staged.by(workers)
+        assert several == one
+        assert other.table == whole.table
+
+
+@pytest.mark.live
+def test_all_workers_see_the_state_of_one_moment(crm: Store) -> None:
+    """What is written between two of them is another run's."""
+    staged = read_from(crm, "number")
+    with parts_of(staged.source, staged.columns, 15, 3) as parts:
+        assert len(parts) == 3
+        crm.sql("insert into \"order\" select 'x', n + 0.01, 'late', null from generate_series(1, 99) n")
+        crm.sql('delete from "order" where number < 50')
+        read = [piece.read().rows_read for part in parts for piece in part.slices(part.begins)]
+    assert sum(read) == 400
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("key", ["nullif(number, 50)", "region"])
+def test_a_key_that_does_not_tell_rows_apart_is_refused(crm: Store, key: str) -> None:
+    """A query's, which the catalogue does not know: before anything is published."""
+    staged = read_from(crm, "key", query=f'select {key} as key, name from "order"')
+    with pytest.raises(VeilError) as caught:
+        staged.by(3)
+    assert caught.value.code == "VEIL330"
+
+
+@pytest.mark.live
+def test_workers_share_the_window_of_an_incremental_run(crm: Store) -> None:
+    """Its rows and no others, in each of the ranges."""
+    staged = read_from(crm, "number")
+    column = next(one for one in staged.columns if one.name == "number")
+    assert isinstance(staged.source, Windowed)
+    staged.source = staged.source.within(Window(column.name, "10.00", False, "90.00", True))
+    one, whole = staged.by(1)
+    several, other = staged.by(3)
+    assert (several, other.table) == (one, whole.table)
+    assert sum(receipt.read for receipt in one.values()) == 320
+
+
+@pytest.mark.live
+def test_no_key_of_a_person_stands_in_what_is_shown(crm: Store) -> None:
+    """Not in the ranges themselves, and not in the text of a statement."""
+    crm.sql("update \"order\" set region = 'q7q'")
+    staged = read_from(crm, "region", "number")
+    with parts_of(staged.source, staged.columns, 15, 3) as parts:
+        assert "q7q" not in repr(parts)
+        list(parts[1].slices(parts[1].begins))
+        assert "q7q" not in str(crm.sql("select query from pg_stat_activity where query not like '%q7q%pg_stat%'"))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import psycopg
@@ -17,6 +19,7 @@ from veilflow.model import (
     TEXT,
     ColumnType,
     FileIdentity,
+    Part,
     Secret,
     Slice,
     SourceColumn,
@@ -27,17 +30,19 @@ from veilflow.model import (
 )
 from veilflow.sources.files import column_names
 from veilflow.sources.ordering import SAME_ORDER, check_order, watched
+from veilflow.sources.postgresql_ranges import KeyRange, key_ranges, whole
 from veilflow.sources.relation import (
     arrow_pieces,
     double_quoted,
     newest_of,
+    order_cells,
     ordered,
     pushed,
     relation,
     unreadable_relation,
     unusable_rows,
 )
-from veilflow.sources.rows import Piece, rechunk
+from veilflow.sources.rows import Pieces, rechunk
 from veilflow.sources.windows import condition, newest
 
 _BATCH_BYTES = 2 << 20
@@ -80,12 +85,12 @@ class _Column(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What is read: the columns, which of them may hold an infinite date, and whether the catalogue vouches for
-    ``order_by``."""
+    """What is read: the columns, which of them may hold an infinite date, and those of ``order_by`` for which the
+    catalogue does not vouch."""
 
     columns: list[_Column]
     moments: list[str]
-    vouched: bool
+    keys: list[_Column]
 
 
 class PostgresqlSource:
@@ -112,7 +117,35 @@ class PostgresqlSource:
         return ()
 
     def slices(self, columns: Sequence[SourceColumn], chunk_rows: int, start: Start = BEGINNING) -> Iterator[Slice]:
-        yield from rechunk(self._pieces(), columns, chunk_rows, start)
+        yield from rechunk(self._pieces(self._look()), columns, chunk_rows, start)
+
+    @contextmanager
+    def parts(self, columns: Sequence[SourceColumn], chunk_rows: int, workers: int) -> Iterator[Sequence[Part]]:
+        """Ranges of the keys of ``order_by``, in the snapshot of a transaction that lives as long as the context."""
+        if workers == 1 or not self._config.order_by:
+            yield [Part(BEGINNING, partial(self.slices, columns, chunk_rows))]
+            return
+        look = self._look()
+        window, where = _where(self._config, look.columns, look.moments)
+        cells = order_cells(self._config, double_quoted, _by_text(look.keys))
+        with closing(connect(self._url())) as connection:
+            try:
+                connection.execute("begin isolation level repeatable read, read only")
+                connection.execute("set local idle_in_transaction_session_timeout = 0")
+                for setting in _settings(window):
+                    connection.execute("select set_config(%s, %s, true)", setting)
+                found = key_ranges(connection, self._config, where, cells, chunk_rows, workers)
+            except psycopg.Error as error:
+                raise unreadable_relation(self._config, mapped(error)) from None
+            yield [self._part(look, one, columns, chunk_rows) for one in found]
+
+    def _part(self, look: _Found, within: KeyRange, columns: Sequence[SourceColumn], chunk_rows: int) -> Part:
+        def slices(start: Start) -> Iterator[Slice]:
+            if start.position < within.position + within.rows:
+                pieces = whole(self._pieces(look, within), within, self._config)
+                yield from rechunk(pieces, columns, chunk_rows, start)
+
+        return Part(Start(within.position // chunk_rows, within.position), slices)
 
     def newest(self, column: SourceColumn) -> str | None:
         found = next(one for one in self._look().columns if one.name == column.name)
@@ -140,7 +173,7 @@ class PostgresqlSource:
         ]
         check_order(self._config, names, keys)
         moments = [column.name for column in described if column.type_code in _MOMENTS]
-        return _Found(columns, moments, keys is not None)
+        return _Found(columns, moments, [one for one in columns if keys is None and one.name in self._config.order_by])
 
     def _keys(self, connection: psycopg.Connection[Any]) -> list[Sequence[str]] | None:
         if self._config.query is not None or not self._config.order_by:
@@ -149,31 +182,34 @@ class PostgresqlSource:
         found = connection.execute(_KEYS, (named,)).fetchall()
         return [key for (key,) in found if key] if found else None
 
-    def _pieces(self) -> Iterator[Piece]:
-        found, config = self._look(), self._config
+    def _pieces(self, found: _Found, within: KeyRange | None = None) -> Pieces:
+        config = self._config
         selected = [f"{one.sql} as {double_quoted(one.name)}" for one in found.columns]
         if found.moments:
             selected.append(unusable_rows(found.moments, double_quoted, "to_json(veilflow_source)::text"))
         statement = f"select {', '.join(selected)} from {relation(config, double_quoted)}"
         window, where = _where(config, found.columns, found.moments)
-        keys = [one for one in found.columns if one.name in config.order_by and not found.vouched]
-        by_text = {one.name: f'({one.sql}) collate "C"' for one in keys if one.type.name not in SAME_ORDER}
+        if within is not None:
+            where = " and ".join([where or " where true", *within.conditions])
+        statement += where + ordered(config, double_quoted, _by_text(found.keys))
         try:
-            pieces = arrow_pieces(self._batches(statement + where + ordered(config, double_quoted, by_text), window))
-            yield from watched(pieces, config, {one.name: one.type for one in keys})
+            batches = self._batches(statement, window, within)
+            pieces = arrow_pieces(batches, within.position if within else 0)
+            yield from watched(pieces, config, {one.name: one.type for one in found.keys})
         except (psycopg.Error, pa.ArrowException, OSError) as error:
             raise unreadable_relation(self._config, mapped(error)) from None
 
-    def _batches(self, statement: str, window: Window | None) -> Iterator[pa.RecordBatch]:
+    def _batches(self, statement: str, window: Window | None, within: KeyRange | None) -> Iterator[pa.RecordBatch]:
         from adbc_driver_manager import Error
         from adbc_driver_postgresql import StatementOptions, dbapi
 
         try:
             with closing(dbapi.connect(address(self._url()))) as connection, connection.cursor() as cursor:
                 cursor.execute("set transaction isolation level repeatable read, read only")
-                for name in ("low", "high"):
-                    if (bound := getattr(window, name, None)) is not None:
-                        cursor.execute("select set_config($1, $2, true)", (f"veilflow.{name}", bound))
+                if within is not None:
+                    cursor.execute(f"set transaction snapshot '{within.snapshot}'")
+                for setting in chain(_settings(window), within.settings if within else ()):
+                    cursor.execute("select set_config($1, $2, true)", setting)
                 cursor.adbc_statement.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(_BATCH_BYTES)})
                 cursor.execute(statement)
                 yield from cursor.fetch_record_batch()
@@ -181,6 +217,18 @@ class PostgresqlSource:
             raise
         except Error as error:
             raise unreadable_relation(self._config, mapped(error)) from None
+
+
+def _by_text(keys: Sequence[_Column]) -> dict[str, str]:
+    """What orders the columns that Arrow does not order as the database does: the bytes of their text."""
+    return {one.name: f'({one.sql}) collate "C"' for one in keys if one.type.name not in SAME_ORDER}
+
+
+def _settings(window: Window | None) -> Iterator[tuple[str, str]]:
+    """The settings of a transaction that ``_where`` names."""
+    for name in ("low", "high"):
+        if (bound := getattr(window, name, None)) is not None:
+            yield f"veilflow.{name}", bound
 
 
 def _where(config: SourceConfig, columns: Sequence[_Column], moments: Sequence[str]) -> tuple[Window | None, str]:
@@ -192,7 +240,7 @@ def _where(config: SourceConfig, columns: Sequence[_Column], moments: Sequence[s
     kind = "timestamptz" if getattr(found.type.arrow, "tz", None) else _BOUNDS[found.type.name]
     low, high = (f"current_setting('veilflow.{name}')::{kind}" for name in ("low", "high"))
     infinite = f" or not isfinite({found.cell})" if found.type.name in ("date", "timestamp") else ""
-    return window, f" where {condition(window, found.cell, low, high)}{infinite}"
+    return window, f" where ({condition(window, found.cell, low, high)}{infinite})"
 
 
 def _nested(connection: psycopg.Connection[Any], oids: Sequence[int]) -> set[int]:

@@ -43,8 +43,13 @@ def relation(config: SourceConfig, quote: Quote) -> str:
 
 def ordered(config: SourceConfig, quote: Quote, instead: Mapping[str, str] | None = None) -> str:
     """The ``order by`` that the pipeline asks for, or nothing; ``instead`` has expressions for some of its columns."""
-    cells = [(instead or {}).get(name, f"veilflow_source.{quote(name)}") for name in config.order_by]
+    cells = order_cells(config, quote, instead or {})
     return " order by " + ", ".join(cells) if cells else ""
+
+
+def order_cells(config: SourceConfig, quote: Quote, instead: Mapping[str, str]) -> list[str]:
+    """The expressions that order the rows."""
+    return [instead.get(name, f"veilflow_source.{quote(name)}") for name in config.order_by]
 
 
 def newest_of(
@@ -73,9 +78,8 @@ def unusable_rows(columns: Sequence[str], quote: Quote, as_text: str) -> str:
     return f"case when not ({finite}) then {as_text} end as {UNUSABLE}"
 
 
-def arrow_pieces(batches: Iterable[pa.RecordBatch]) -> Pieces:
-    """Typed batches as pieces; rows that stand in ``UNUSABLE`` are rejected."""
-    position = 0
+def arrow_pieces(batches: Iterable[pa.RecordBatch], position: int = 0) -> Pieces:
+    """Typed batches as pieces, from a row's position on; rows that stand in ``UNUSABLE`` are rejected."""
     for batch in batches:
         positions = np.arange(position, position + batch.num_rows, dtype=np.int64)
         position += batch.num_rows
