@@ -357,6 +357,14 @@ CODES: dict[str, Code] = {
         "The run has not stopped yet",
         "`veil runs cancel` asked the process to stop and waited. It ends when the chunk or the publishing that it is at is done.",
     ),
+    "VEIL408": Code(
+        "A lock was not given in time",
+        "Somebody else held a lock on the table for longer than the connection's `lock_timeout_seconds` (30). A run tries again for half a minute, and can be resumed.",
+    ),
+    "VEIL409": Code(
+        "A statement took too long",
+        "A statement ran for longer than the connection's `statement_timeout_seconds`: an hour for a target, no limit for a source. The run can be resumed.",
+    ),
     # 5xx: the books do not balance
     "VEIL501": Code(
         "Read is not loaded + quarantined + filtered", "The counts of the run do not add up. Nothing was published."

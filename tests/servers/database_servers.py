@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +34,8 @@ class DatabaseServer:
     port: int
     database: str
     password: str = PASSWORD
+    #: Stops it as a crash would, and starts it again.
+    restart: Callable[[], None] = field(default=lambda: None, compare=False)
 
     @property
     def url(self) -> str:
@@ -90,8 +92,9 @@ def _postgresql_programs() -> dict[str, Path] | None:
 
 
 @contextmanager
-def running_postgresql() -> Iterator[DatabaseServer]:
-    """PostgreSQL as a non-root user. NoServer if it is not installed and cannot be."""
+def running_postgresql(settings: Mapping[str, str | Path] | None = None, clients: str = "") -> Iterator[DatabaseServer]:
+    """PostgreSQL as a non-root user, with ``settings`` of its own (files are copied to it) and lines for ``clients`` before
+    those of pg_hba.conf. NoServer if it is not installed and cannot be."""
     if _postgresql_programs() is None:
         _install("postgresql")
     programs = _postgresql_programs()
@@ -107,12 +110,34 @@ def running_postgresql() -> Iterator[DatabaseServer]:
         control = [*user, str(programs["pg_ctl"]), "-D", str(data)]
         run = {"check": True, "capture_output": True, "cwd": directory}
         subprocess.run([*make, "--pwfile", str(password), "-E", "UTF8"], **run)  # type: ignore[call-overload]
+        access = data / "pg_hba.conf"
+        access.write_text(clients + access.read_text())
+        with (data / "postgresql.conf").open("a") as written:
+            written.writelines(f"{name} = '{_own(value, data)}'\n" for name, value in (settings or {}).items())
         options = f"-p {port} -h 127.0.0.1 -k {directory}"
-        subprocess.run([*control, "-o", options, "-w", "-l", str(directory / "log"), "start"], **run)  # type: ignore[call-overload]
+        start = [*control, "-o", options, "-w", "-l", str(directory / "log"), "start"]
+
+        def restart() -> None:
+            subprocess.run([*control, "-m", "immediate", "-w", "stop"], **run)  # type: ignore[call-overload]
+            subprocess.run(start, **run)  # type: ignore[call-overload]
+
+        subprocess.run(start, **run)  # type: ignore[call-overload]
         try:
-            yield DatabaseServer("postgresql", port, "postgres")
+            yield DatabaseServer("postgresql", port, "postgres", restart=restart)
         finally:
             subprocess.run([*control, "-m", "immediate", "-w", "stop"], check=False, capture_output=True, cwd=directory)
+
+
+def _own(value: str | Path, data: Path) -> str | Path:
+    """A file as the server's own: it refuses keys that others may read."""
+    if isinstance(value, str):
+        return value
+    copy = data / value.name
+    shutil.copyfile(value, copy)
+    copy.chmod(0o600)
+    if os.geteuid() == 0:
+        shutil.chown(copy, "postgres")
+    return copy
 
 
 def _mariadb_programs() -> dict[str, Path] | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from veilflow.config.environments import overlay
+from veilflow.config.files import LONGEST_SECONDS
 from veilflow.config.nodes import Mapping, Node, read_yaml
 from veilflow.config.objects import ConnectionConfig, NamesConfig, SecretConfig, StoreConfig
 from veilflow.errors import Place, VeilError, raise_all
@@ -119,9 +120,20 @@ def _connections(found: Mapping | None) -> dict[str, ConnectionConfig]:
             urlsplit(url)
         except ValueError:
             connection.wrong(node, "is not a URL", "url", "for example postgresql://db.example/warehouse")
-        connections[name] = ConnectionConfig(url, connection.text("credential"))
+        connections[name] = ConnectionConfig(
+            url, connection.text("credential"), _seconds(connection, "lock_timeout_seconds"),
+            _seconds(connection, "statement_timeout_seconds"), node.place,
+        )  # fmt: skip
         connection.end()
     return connections
+
+
+def _seconds(connection: Mapping, key: str) -> float | None:
+    seconds: float | None = connection.take(key, (int, float), "a number of seconds")
+    if seconds is not None and not 0 <= seconds <= LONGEST_SECONDS:
+        connection.wrong(connection.node(key) or Node(None, connection.place), "must be a number of seconds, 0 for no limit", key)  # fmt: skip
+        return None
+    return seconds
 
 
 def _dangling(names: NamesConfig, place: Place) -> list[VeilError]:

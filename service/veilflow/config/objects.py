@@ -179,8 +179,13 @@ class SecretConfig:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionConfig:
+    """A database's address and the secret that opens it. The limits are in seconds, 0 is none, and None the default."""
+
     url: str
     credential: str | None
+    lock_timeout_seconds: float | None = None
+    statement_timeout_seconds: float | None = None
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)

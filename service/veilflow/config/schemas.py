@@ -26,6 +26,7 @@ Schema = dict[str, Any]
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _TEXT: Schema = {"type": "string"}
+_SECONDS: Schema = {"type": "number", "minimum": 0, "maximum": LONGEST_SECONDS}
 _NAMED: Schema = {"type": "string", "minLength": 1}
 _REASON: Schema = {"type": "string", "pattern": r"\S"}
 _FLAG: Schema = {"type": "boolean"}
@@ -230,7 +231,9 @@ def _places() -> dict[str, Schema]:
         "store", "path",
     )  # fmt: skip
     store = {"type": "object", "properties": {"kind": _NAMED}, "required": ["kind"]}
-    connection = _mapping({"url": _NAMED, "credential": _TEXT}, "url")
+    connection = _mapping({"url": _NAMED, "credential": _TEXT, **dict.fromkeys(("lock_timeout_seconds", "statement_timeout_seconds"), _SECONDS)},
+        "url",
+    )  # fmt: skip
     return {"stores": _named(store), "secrets": _named(secret), "connections": _named(connection)}
 
 

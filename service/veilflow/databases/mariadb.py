@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
@@ -11,15 +12,18 @@ import pymysql
 from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
-from veilflow.databases.addresses import parse
+from veilflow.databases.addresses import Address, parse, took_too_long
 from veilflow.errors import PassingFault, VeilError
 from veilflow.model import Secret
 
-_ALLOWED_PARAMETERS = ("ssl", "ssl_ca", "ssl_cert", "ssl_key", "connect_timeout")
 #: Strict, so that a value is refused and not cut off or set to zero; quotes are escaped by doubling them alone.
 _MODE = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_BACKSLASH_ESCAPES"
 _DENIED = (1044, 1045, 1142, 1143, 1227, 1370, 1698)
-_LOST = (1040, 1053, 1158, 1159, 1160, 1161, 1205, 1213, 1317, 1927, 2002, 2003, 2006, 2013, 2055)
+_LOST = (1040, 1053, 1158, 1159, 1160, 1161, 1213, 1317, 1927, 2002, 2003, 2006, 2013, 2055)
+_TOOK_TOO_LONG = {1205: "VEIL408", 1969: "VEIL409"}
+_LOADING_SECONDS = 3600.0
+_READING_SECONDS = 0.0
+_ANSWER_SECONDS = 60
 _FULL = (1021, 1030, 1114)
 _REFUSED = (1048, 1062, 1264, 1265, 1292, 1364, 1366, 1406, 1411, 1451, 1452, 1557, 1586, 3819, 4025)
 #: Error 4025 tells names and nothing else.
@@ -30,26 +34,59 @@ _TOO_WIDE = (1117, 1118)
 def connect(url: Secret, cursor: type[Any] | None = None, as_text: bool = False) -> Connection:
     """A connection in autocommit, in strict mode and UTC. It never sends a file, whatever the server asks for.
 
-    ``as_text`` leaves values as the text that the server sends.
+    ``as_text`` leaves values as the text that the server sends: so a source reads, for as long as that takes.
     """
+    found = parse(url, "mariadb")
+    parts = found.parts
+    limit = found.statement_seconds
+    if limit is None:
+        limit = _READING_SECONDS if as_text else _LOADING_SECONDS
     more: dict[str, Any] = {"conv": {}} if as_text else {}
-    found = parse(url, _ALLOWED_PARAMETERS)
-    parts, given = found.parts, found.parameters
-    tls: dict[str, Any] = {name: given[name] for name in ("ssl_ca", "ssl_cert", "ssl_key") if name in given}
-    if tls:
-        tls |= {"ssl_verify_cert": True, "ssl_verify_identity": True}
-    elif given.get("ssl") == "true":
-        tls = {"ssl": {"check_hostname": True}}
     try:
         return pymysql.connect(
             host=parts.hostname or "127.0.0.1", port=parts.port or 3306, user=unquote(parts.username or ""),
             password=unquote(parts.password or ""), database=unquote(parts.path.lstrip("/")), charset="utf8mb4",
-            connect_timeout=int(given.get("connect_timeout", "10")), autocommit=True, local_infile=False,
-            sql_mode=_MODE, init_command="set time_zone = '+00:00'", cursorclass=cursor or Cursor,
-            **tls, **more,
+            connect_timeout=int(found.parameters.get("connect_timeout", "10")), autocommit=True, local_infile=False,
+            read_timeout=int(limit) + _ANSWER_SECONDS if limit else None, program_name=found.name, ssl=_tls(found),
+            sql_mode=_MODE, init_command=_settings(found.lock_seconds, limit), cursorclass=cursor or Cursor, **more,
         )  # fmt: skip
+    except ssl.SSLError:
+        raise _no_tls() from None
     except (pymysql.Error, OSError, ValueError, UnicodeError) as error:
         raise mapped(error) from None
+
+
+def _settings(lock_seconds: float, statement_seconds: float) -> str:
+    lock = max(1, round(lock_seconds)) if lock_seconds else 31_536_000
+    return (
+        f"set time_zone = '+00:00', lock_wait_timeout = {lock}, innodb_lock_wait_timeout = {lock},"
+        f" max_statement_time = {statement_seconds:g}"
+    )
+
+
+def _tls(found: Address) -> ssl.SSLContext | None:
+    """Verified where the URL asks for it; across a network at least encrypted, unless it says `ssl=false`."""
+    given = found.parameters
+    if given.get("ssl") == "false" or (found.local and not given.keys() & {"ssl", "ssl_ca", "ssl_cert"}):
+        return None
+    try:
+        context = ssl.create_default_context(cafile=given.get("ssl_ca"))
+        # Certificates that servers make for themselves lack what the strict check wants.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        if "ssl_cert" in given:
+            context.load_cert_chain(given["ssl_cert"], given.get("ssl_key"))
+    except OSError:
+        raise VeilError("VEIL214", "a file of certificates in the connection's URL is none", "ssl_ca, ssl_cert and ssl_key name PEM files") from None  # fmt: skip
+    if not given.keys() & {"ssl", "ssl_ca"}:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def _no_tls() -> VeilError:
+    return VeilError(
+        "VEIL401", "no TLS could be agreed with the server, or its certificate is not the one that is expected",
+        "name the CA by `ssl_ca` and the host as in its certificate; across a network that is trusted without TLS say `ssl=false`",
+    )  # fmt: skip
 
 
 def quote(name: str) -> str:
@@ -69,6 +106,10 @@ def mapped(error: BaseException, columns: Sequence[str] = ()) -> VeilError:
             "check the credential in its store, and that the user may create tables here and in the database "
             "veilflow_staging",
         )  # fmt: skip
+    if number in _TOOK_TOO_LONG:
+        return took_too_long(_TOOK_TOO_LONG[number])
+    if number == 2026 or "certificate" in str(error).lower() or "ssl is required" in str(error).lower():
+        return _no_tls()
     if number == 1049:
         return VeilError("VEIL214", "the database does not exist on this server", "check the connection's URL in secrets/names.yaml")  # fmt: skip
     if number in _FULL:

@@ -29,6 +29,7 @@ from veilflow.plan import document as plan_document
 from veilflow.plan.approval import refuse_moved
 from veilflow.quarantine import Quarantine
 from veilflow.run import incremental
+from veilflow.run.again import persistently
 from veilflow.run.books import Beginning, close_the_dead, completed_by
 from veilflow.run.chunk import Treated, Work, process
 from veilflow.run.endings import origin, signal_status
@@ -47,7 +48,7 @@ from veilflow.run.result import (
 from veilflow.run.resume import Resumed, read, refuse_if_changed, refuse_if_overtaken, staged
 from veilflow.run.stage import Interrupted, OnProgress, parts_of, stage
 from veilflow.run.variation import Variation
-from veilflow.run.verify import verify
+from veilflow.run.verify import refuse_other_rows, verify
 from veilflow.secret_stores.session import Session
 from veilflow.sources import describe, parse_description
 from veilflow.sources.windows import narrowed
@@ -136,6 +137,7 @@ class _Run:
         self.table_outcomes: tuple[TableOutcome, ...] = ()
         self.request, self.state, self.call, self.on_progress = request, state, call, on_progress
         self.session = session
+        session.label = f"veilflow {run_id} {request.pipeline}"
         self.orchestrator: Literal["prefect", "direct"] = orchestrator
         self.run_id, self.started = run_id, resumed.document["started"] if resumed else utc_now()
         self.resumed, self.beginning = resumed, resumed.beginning if resumed else None
@@ -340,6 +342,7 @@ class _Run:
                     quarantine,
                     opened.target,
                     hold_refused=plan.target.on_refused_row == "quarantine",
+                    reopen=self._open_target,
                     deadline=self.deadline,
                     on_progress=self.on_progress,
                     workers=workers,
@@ -398,7 +401,21 @@ class _Run:
         if self.plan.has_checks("output"):
             gate = OutputGate(self.plan, self._prepared.other_table, self._judged, then)
         advance = incremental.advance_of(self.plan, self._increment, self.receipts)
-        self._opened.target.publish(self._opened.column_keys, gate, advance)
+        target = self._opened.target
+        persistently(
+            lambda: target.publish(self._opened.column_keys, gate, advance),
+            self._published_after_all,
+            time.sleep,
+        )
+
+    def _published_after_all(self) -> bool:
+        """Whether the publishing whose answer was lost has happened; if not, the staging was held against the books."""
+        target = self._opened.target
+        if target.publication(self.run_id) is not None:
+            return True
+        self._open_target()
+        refuse_other_rows(target.staged_rows(), counts_of(self.receipts.values()).loaded)
+        return False
 
     def _judged(self, output: tuple[TableOutcome, ...]) -> None:
         numbers = {one.check for one in output}

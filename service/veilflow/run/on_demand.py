@@ -171,6 +171,7 @@ def _anonymize_source(
                 _LeavesOut(),
                 target,
                 hold_refused=True,
+                reopen=lambda: target.open(run_id),
                 deadline=None,
                 on_progress=lambda _progress: None,
             )

@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from veilflow.config import NamesConfig, SecretConfig, StoreConfig
+from veilflow.databases import addresses
+from veilflow.databases.addresses import LOCK, NAME, STATEMENT
 from veilflow.errors import VeilError, raise_all
 from veilflow.model import Access, Reading, Secret, SecretStore
 from veilflow.redaction import SHORTEST
@@ -20,12 +22,11 @@ _CLOCKS_SECONDS = 2.0
 
 
 def check_kinds(names: NamesConfig) -> NamesConfig:
-    """``names``, if every kind of store in it is known; all that are not are raised together."""
-    raise_all(
-        VeilError(error.code, error.problem, error.hint, store.place)
-        for store in names.stores.values()
-        if (error := unknown_kind(store.kind))
-    )
+    """``names``, if every kind of store in it is known and no connection's URL asks for what it may not; all faults are
+    raised together."""
+    kinds = [(unknown_kind(store.kind), store.place) for store in names.stores.values()]
+    urls = [(addresses.refusal(connection.url), connection.place) for connection in names.connections.values()]
+    raise_all(VeilError(error.code, error.problem, error.hint, place) for error, place in [*kinds, *urls] if error)
     return names
 
 
@@ -121,14 +122,18 @@ def known_connection(names: NamesConfig, name: str) -> str:
 
 
 def connection_url(session: Session, names: NamesConfig, name: str) -> Secret:
-    """The connection's URL with its current credential: JSON with username and password, or the bare password."""
+    """The connection's URL with its limits of time and its current credential: JSON with username and password, or the
+    bare password."""
     connection = names.connections[name]
+    limits = {LOCK: connection.lock_timeout_seconds, STATEMENT: connection.statement_timeout_seconds}
+    more = {key: f"{seconds:g}" for key, seconds in limits.items() if seconds is not None}
+    url = addresses.completed(connection.url, session.project, more | {NAME: session.label})
     if connection.credential is None:
-        return Secret(connection.url)
+        return Secret(url)
     credential = read_secret(session, names, connection.credential)
     user, password = _login(credential)
     long_enough(password, secret_named(names, connection.credential))
-    return _with_login(connection.url, user, password)
+    return _with_login(url, user, password)
 
 
 def _with_login(url: str, user: str | None, password: Secret) -> Secret:

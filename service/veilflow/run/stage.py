@@ -28,6 +28,7 @@ from veilflow.model import (
     Target,
     Writer,
 )
+from veilflow.run.again import persistently
 from veilflow.run.chunk import Treated
 from veilflow.run.refused import without_refused
 from veilflow.run.result import counts_of
@@ -61,6 +62,7 @@ def stage(
     target: Target,
     *,
     hold_refused: bool,
+    reopen: Callable[[], None],
     deadline: float | None,
     on_progress: OnProgress,
     workers: int | None = None,
@@ -71,10 +73,14 @@ def stage(
     Threads read parts of the source, others decode, check, treat, quarantine and load the chunks: as many as ``workers``
     of each, or without a number one that reads and all the writers that the target takes. Where it takes one, chunks are
     read and loaded in the order of the source, whoever treats them. The first error stops all of them between two
-    chunks and is raised here; what is staged stays, so a retry goes on from there. ``deadline`` is a
+    chunks and is raised here; what is staged stays, so a retry goes on from there. A chunk that meets a passing fault is
+    loaded again after ``reopen``, which takes the target's lock again and waits for what lost connections were at,
+    unless its receipt is there. ``deadline`` is a
     ``time.monotonic()`` moment (VEIL312).
     """
-    line = _Line(target.receipts(), partial(_load_chunk, quarantine, hold_refused), deadline, on_progress)
+    stop = threading.Event()
+    loading = _Loading(quarantine, hold_refused, target, reopen, stop)
+    line = _Line(target.receipts(), loading.load, stop, deadline, on_progress)
     treat = partial(_treat, process)
     if target.parallel_writers == 1:
         works = line.in_order(parts, treat, target.writer, workers or 1)
@@ -104,21 +110,43 @@ def _treat(process: Callable[[Chunk], Treated], piece: Slice) -> Loadable:
     return chunk, replace(treated, receipt=replace(treated.receipt, bookmark=piece.bookmark))
 
 
-def _load_chunk(quarantine: HoldsBack, hold_refused: bool, writer: Writer, chunk: Chunk, treated: Treated) -> Receipt:
-    try:
-        return _load(writer, chunk, treated, quarantine)
-    except VeilError as error:
-        if error.code != "VEIL319" or not hold_refused:
-            raise
-    return _load(writer, chunk, without_refused(treated, chunk, writer.attempt), quarantine)
+class _Loading:
+    """How a chunk is held back and loaded, whatever passes meanwhile."""
 
+    def __init__(
+        self,
+        quarantine: HoldsBack,
+        hold_refused: bool,
+        target: Target,
+        reopen: Callable[[], None],
+        stop: threading.Event,
+    ) -> None:
+        self._quarantine, self._hold_refused = quarantine, hold_refused
+        self._target, self._reopen, self._stop = target, reopen, stop
+        self._reopening = threading.Lock()
 
-def _load(writer: Writer, chunk: Chunk, treated: Treated, quarantine: HoldsBack) -> Receipt:
-    """Hold back, then load: a row that is neither loaded nor kept would be lost for good."""
-    if treated.quarantined:
-        quarantine.write(chunk, treated.quarantined)
-    writer.load(treated.rows, treated.receipt)
-    return treated.receipt
+    def load(self, writer: Writer, chunk: Chunk, treated: Treated) -> Receipt:
+        """Without the rows that the target refuses, where they may be held back."""
+        try:
+            return self._load(writer, chunk, treated)
+        except VeilError as error:
+            if error.code != "VEIL319" or not self._hold_refused:
+                raise
+        return self._load(writer, chunk, without_refused(treated, chunk, writer.attempt))
+
+    def _load(self, writer: Writer, chunk: Chunk, treated: Treated) -> Receipt:
+        """Hold back, then load: a row that is neither loaded nor kept would be lost for good."""
+        if treated.quarantined:
+            self._quarantine.write(chunk, treated.quarantined)
+        persistently(
+            partial(writer.load, treated.rows, treated.receipt), partial(self._there, chunk.number), self._stop.wait
+        )
+        return treated.receipt
+
+    def _there(self, chunk: int) -> bool:
+        with self._reopening:
+            self._reopen()
+            return chunk in self._target.receipts()
 
 
 @contextmanager
@@ -178,11 +206,15 @@ class _Line:
     """What the threads of one staging share."""
 
     def __init__(
-        self, receipts: dict[int, Receipt], load: LoadChunk, deadline: float | None, on_progress: OnProgress
+        self,
+        receipts: dict[int, Receipt],
+        load: LoadChunk,
+        stop: threading.Event,
+        deadline: float | None,
+        on_progress: OnProgress,
     ) -> None:
         self.receipts = dict(receipts)
-        self._load_chunk = load
-        self.stop = threading.Event()
+        self._load_chunk, self.stop = load, stop
         self.error: BaseException | None = None
         self._counts = counts_of(receipts.values())
         self._deadline, self._on_progress = deadline, on_progress

@@ -46,9 +46,14 @@ def _books(counts: Counts, receipts: Mapping[int, Receipt], staged_rows: int) ->
             f"quarantined + {counts.filtered} filtered do not add up over {len(receipts)} chunks",
             "this is a defect: please report it with `veil runs show last --json`",
         )  # fmt: skip
-    if staged_rows != counts.loaded:
+    refuse_other_rows(staged_rows, counts.loaded)
+
+
+def refuse_other_rows(staged_rows: int, loaded: int) -> None:
+    """VEIL502 where the staging does not hold what the receipts say."""
+    if staged_rows != loaded:
         raise VeilError(
-            "VEIL502", f"the staging table holds {staged_rows} rows, the receipts say {counts.loaded}",
+            "VEIL502", f"the staging table holds {staged_rows} rows, the receipts say {loaded}",
             "somebody else writes to the staging, or this is a defect; run again and report it if it stays",
         )  # fmt: skip
 

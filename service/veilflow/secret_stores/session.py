@@ -44,6 +44,8 @@ class Session:
 
     def __init__(self, project: Path) -> None:
         self.project = project
+        #: The name by which servers are told who connects.
+        self.label = "veilflow"
         self._noted: dict[tuple[str, str | None, str | None], Access] = {}
         self._used: dict[tuple[str, str | None, str | None], Access] = {}
         self._stores: dict[str, SecretStore] = {}

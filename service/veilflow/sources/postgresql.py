@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import psycopg
 import pyarrow as pa
 
-from veilflow.databases.postgresql import address, connect, mapped
+from veilflow.databases.postgresql import READING, address, connect, mapped
 from veilflow.errors import VeilError
 from veilflow.model import (
     BEGINNING,
@@ -159,7 +159,7 @@ class PostgresqlSource:
     def _look(self) -> _Found:
         """VEIL302 or VEIL330 for an ``order_by`` that is none."""
         try:
-            with closing(connect(self._url())) as connection:
+            with closing(connect(self._url(), READING)) as connection:
                 statement = f"select * from {relation(self._config, double_quoted)} limit 0"
                 described = connection.execute(statement.encode()).description or []
                 nested = _nested(connection, [column.type_code for column in described])
@@ -204,7 +204,7 @@ class PostgresqlSource:
         from adbc_driver_postgresql import StatementOptions, dbapi
 
         try:
-            with closing(dbapi.connect(address(self._url()))) as connection, connection.cursor() as cursor:
+            with closing(dbapi.connect(address(self._url(), READING))) as connection, connection.cursor() as cursor:
                 cursor.execute("set transaction isolation level repeatable read, read only")
                 if within is not None:
                     cursor.execute(f"set transaction snapshot '{within.snapshot}'")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from types import TracebackType
 from typing import Self
 
 import pyarrow as pa
 
+from veilflow.errors import PassingFault
 from veilflow.model import Receipt, Secret, Writer
 
 
@@ -25,8 +26,17 @@ class ChangingWriter:
         self._writer: Writer | None = None
 
     def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
-        """Load by the connection of the current login."""
-        self._current().load(rows, receipt)
+        """Load by the connection of the current login; one that failed is not used again."""
+        try:
+            self._current().load(rows, receipt)
+        except PassingFault:
+            self._leave()
+            raise
+
+    def _leave(self) -> None:
+        self._writer = None
+        with suppress(Exception):  # it is broken, and says so when it is closed
+            self._open.close()
 
     def attempt(self, rows: pa.RecordBatch | pa.Table) -> None:
         """Try them by the connection of the current login."""

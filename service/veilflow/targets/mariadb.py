@@ -122,7 +122,7 @@ class MariadbTarget:
 
     def _take_lock(self) -> None:
         """A lock of the server that ends with its connection."""
-        if self._lock is not None and self._lock.open:
+        if self._lock is not None and _alive(self._lock):
             return
         lock = connect(self._url())
         name = "veilflow_" + hashlib.sha256(f"{_decoded(lock.db)}\0{self._output.table}".encode()).hexdigest()[:40]
@@ -390,6 +390,15 @@ class _MariadbWriter:
                     "VEIL319", "the database would have changed a value to make it fit",
                     "compare the plan's types with the table's; nothing of the chunk was kept",
                 )  # fmt: skip
+
+
+def _alive(connection: Connection) -> bool:
+    """Whether the server still knows the connection: a crash or a cut took its locks."""
+    try:
+        connection.ping(reconnect=False)
+    except (pymysql.Error, OSError):
+        return False
+    return True
 
 
 def run(connection: Connection, sql: str, values: tuple[Any, ...] | None = None) -> Sequence[tuple[Any, ...]]:

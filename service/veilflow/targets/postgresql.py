@@ -14,7 +14,7 @@ import pyarrow as pa
 from sqlalchemy import Column, MetaData, Table
 from sqlalchemy.schema import CreateTable
 
-from veilflow.databases.postgresql import address, connect, mapped
+from veilflow.databases.postgresql import LOADING, address, connect, mapped
 from veilflow.errors import PassingFault, VeilError, raise_all
 from veilflow.model import (
     Advance,
@@ -251,7 +251,7 @@ class PostgresqlTarget:
         from adbc_driver_postgresql import dbapi
 
         try:
-            connection = dbapi.connect(address(self._url()))
+            connection = dbapi.connect(address(self._url(), LOADING))
         except Exception as error:
             raise mapped(error) from None
         with closing(connection):
@@ -277,6 +277,8 @@ class PostgresqlTarget:
         published = self.publication(self._run_id)
         if published is not None:
             return published.rows
+        # The table is ours still: a server that went down took the lock along.
+        self._take_lock()
         with self._connect() as connection, connection.transaction():
             connection.execute("select pg_advisory_xact_lock(%s)", (_lock_number("publish", self._run_id),))
             metadata, tables = self._metadata(connection), self._tables(connection)
@@ -390,7 +392,7 @@ class PostgresqlTarget:
     # --- connections ---
 
     def _open(self) -> psycopg.Connection[Any]:
-        return connect(self._url())
+        return connect(self._url(), LOADING)
 
     @contextmanager
     def _connect(self) -> Iterator[psycopg.Connection[Any]]:

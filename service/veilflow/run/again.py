@@ -1,0 +1,33 @@
+"""Trying again after a fault that passes, in a run that goes on: a deadlock, a server that restarts, a cut connection."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from veilflow.errors import PassingFault
+
+#: Half a minute in all: a server that restarts, or hands over to another, is back by then. After that the run ends, and
+#: can be resumed.
+_DELAYS_SECONDS = (0.1, 0.3, 1.0, 3.0, 6.0, 10.0, 10.0)
+#: A statement that took too long would take as long again.
+_NOT_AGAIN = ("VEIL409",)
+
+
+def persistently(do: Callable[[], object], done: Callable[[], bool], stopped: Callable[[float], object]) -> None:
+    """Carry ``do`` out; after a PassingFault wait, and unless it is ``done`` all the same, carry it out again.
+
+    ``done`` asks over a new connection, after whatever the lost one was at has ended. ``stopped`` waits so many seconds
+    and tells whether to give up. Raises the last fault.
+    """
+    failed = False
+    for delay in (*_DELAYS_SECONDS, None):
+        try:
+            if not (failed and done()):
+                do()
+            return
+        except PassingFault as fault:
+            # Jittered: two that met in a deadlock must not meet again.
+            if delay is None or fault.code in _NOT_AGAIN or stopped(delay * random.uniform(0.5, 1.0)):
+                raise
+            failed = True
