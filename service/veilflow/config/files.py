@@ -29,6 +29,7 @@ from veilflow.errors import Place, VeilError, raise_all
 from veilflow.model import CLASSIFICATIONS, ColumnType, FilterPlan, Limit, SourceConfig, TargetConfig
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_PIPELINE = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,63}")
 SOURCE_KINDS = ("csv", "jsonl", "json", "parquet")
 DATABASES = ("sqlite", "duckdb", "postgresql", "mariadb")
 _SOURCE_ENDINGS = {
@@ -98,6 +99,15 @@ def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
     path = find(project / "pipelines", name, "pipeline")
     shown = f"pipelines/{name}.yaml"
     problems: list[VeilError] = []
+    if not _PIPELINE.fullmatch(name):
+        problems.append(
+            VeilError(
+                "VEIL202",
+                f'{shown}: "{name}" cannot be a pipeline\'s name, under which keys are derived',
+                "at most 64 of a-z, 0-9, _, . and -",
+                Place(shown),
+            )  # fmt: skip
+        )
     root = Mapping(read_yaml(path, shown), shown, problems)
     root.version()
     types, labels = _columns(root.sub("columns"), problems)

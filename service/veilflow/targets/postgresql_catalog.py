@@ -55,11 +55,16 @@ from pg_constraint k where k.contype = 'f' and k.confrelid = %s and k.conparenti
  and (k.conrelid <> k.confrelid or k.confdeltype = 'r')
 order by k.confkey limit 1
 """
+#: Those that belong to a column, as of identity columns, and those that its default asks.
 _SEQUENCES = """
-select a.attname, s.oid::regclass::text from pg_depend d join pg_class s on s.oid = d.objid and s.relkind = 'S'
-join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
-where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjid = %s and d.deptype in ('a', 'i')
- and case when s.relkind = 'S' then has_sequence_privilege(s.oid, 'update') end
+select a.attname, s.oid::regclass::text from (
+ select refobjid as relation, refobjsubid as number, objid as sequence from pg_depend
+ where classid = 'pg_class'::regclass and refclassid = 'pg_class'::regclass and deptype in ('a', 'i')
+ union select f.adrelid, f.adnum, d.refobjid from pg_attrdef f join pg_depend d on d.objid = f.oid
+ where d.classid = 'pg_attrdef'::regclass and d.refclassid = 'pg_class'::regclass) as used
+join pg_class s on s.oid = used.sequence and s.relkind = 'S'
+join pg_attribute a on a.attrelid = used.relation and a.attnum = used.number
+where used.relation = %s and case when s.relkind = 'S' then has_sequence_privilege(s.oid, 'update') end
 """
 _KINDS = {"v": "a view", "m": "a materialised view", "f": "a foreign table", "S": "a sequence", "c": "a type", "i": "an index"}  # fmt: skip
 _INTEGERS = {"smallint": 2**15, "integer": 2**31, "bigint": 2**63}
@@ -233,7 +238,7 @@ def misfit(column: Column, name: str) -> str | None:
 
 
 def advance_sequences(connection: psycopg.Connection[Any], found: Relation, target: str, quote: Any) -> None:
-    """Move the sequences that the table owns behind the largest value that is there, and never back."""
+    """Move the sequences that give the table its numbers behind the largest value that is there, and never back."""
     for name, sequence in connection.execute(_SEQUENCES, (found.oid,)).fetchall():
         if found.columns[name].base in _INTEGERS:
             connection.execute(
