@@ -128,7 +128,7 @@ class PostgresqlSource:
         look = self._look()
         window, where = _where(self._config, look.columns, look.moments)
         cells = order_cells(self._config, double_quoted, _by_text(look.keys))
-        with closing(connect(self._url())) as connection:
+        with closing(connect(self._url(), READING)) as connection:
             try:
                 connection.execute("begin isolation level repeatable read, read only")
                 connection.execute("set local idle_in_transaction_session_timeout = 0")
