@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
-from veilflow.errors import PassingFault
 from veilflow.model import Receipt
 from veilflow.run.result import counts_of
-from veilflow.targets import duckdb, files, mariadb, postgresql, sqlite
-from veilflow.targets.metadata import TABLE, receipt_values
+from veilflow.targets.duckdb import DuckdbTarget
+from veilflow.targets.files import FileTarget
+from veilflow.targets.mariadb import MariadbTarget
+from veilflow.targets.postgresql import PostgresqlTarget
+from veilflow.targets.sqlite import SqliteTarget
 
 _BETWEEN_COMMITS_SECONDS = 0.01
 ORDERS = {"before": ("receipt", "rows"), "after": ("rows", "receipt"), "none": ("rows",)}
 #: What a file can be broken by: it has no receipts, and its one commit is the rename.
 IN_PLACE = "in place"
-
-#: Does one half of a chunk in the writer's open transaction.
-Half = Callable[[Any, Any], None]
 
 
 def ways(database: str) -> tuple[str, ...]:
@@ -35,125 +36,49 @@ def break_loader(how: str) -> None:
     if how == IN_PLACE:
         _write_in_place()
         return
-    for target, writer, transaction, halves in _LOADERS:
-        writer.load = _loading(ORDERS[how], transaction, halves)
-        _believe_receipts(target)
+    for target in (SqliteTarget, DuckdbTarget, MariadbTarget, PostgresqlTarget):
+        _commit_apart(target, ORDERS[how])
 
 
-def _loading(order: tuple[str, ...], transaction: tuple[Half, Half], halves: dict[str, Half]) -> Callable[..., None]:
-    begin, commit = transaction
-
-    def load(self: Any, rows: pa.Table, receipt: Receipt) -> None:
-        try:
-            for half in order:
-                begin(self, None)
-                if half == "receipt" or rows.num_rows:
-                    halves[half](self, rows if half == "rows" else receipt)
-                commit(self, None)
-                # Between two commits anything may happen, and here it takes long enough to be struck.
-                time.sleep(_BETWEEN_COMMITS_SECONDS)
-        except Exception:
-            raise PassingFault("VEIL401", "the connection was lost", "run again") from None
-        self._target.loaded = {**getattr(self._target, "loaded", {}), receipt.chunk: receipt}
-
-    return load
-
-
-def _believe_receipts(target: Any) -> None:
-    stored = target.receipts
+def _commit_apart(target: Any, order: tuple[str, ...]) -> None:
+    stored, opened = target.receipts, target.writer
 
     def receipts(self: Any) -> dict[int, Receipt]:
-        return {**stored(self), **getattr(self, "loaded", {})}
+        found = {**stored(self), **self.__dict__.get("loaded", {})}
+        return {number: receipt for number, receipt in found.items() if number >= 0}
 
-    target.receipts = receipts
+    @contextmanager
+    def writer(self: Any) -> Iterator[_BrokenWriter]:
+        with opened(self) as whole:
+            yield _BrokenWriter(whole, self, order)
+
+    target.receipts, target.writer = receipts, writer
     target.staged_rows = lambda self: counts_of(self.receipts().values()).loaded
 
 
+class _BrokenWriter:
+    """Two commits of a whole writer for each chunk: rows under a receipt that counts for nothing, and a receipt alone."""
+
+    def __init__(self, whole: Any, target: Any, order: tuple[str, ...]) -> None:
+        self._whole, self._target, self._order = whole, target, order
+
+    def load(self, rows: pa.Table, receipt: Receipt) -> None:
+        for half in self._order:
+            if half == "receipt":
+                self._whole.load(rows.slice(0, 0), receipt)
+            else:
+                self._whole.load(rows, replace(receipt, chunk=-1 - receipt.chunk))
+            # Between two commits anything may happen, and here it takes long enough to be struck.
+            time.sleep(_BETWEEN_COMMITS_SECONDS)
+        self._target.__dict__.setdefault("loaded", {})[receipt.chunk] = receipt
+
+
 def _write_in_place() -> None:
-    opened = files.FileTarget.open
+    opened = FileTarget.open
 
     def open_in_place(self: Any, run_id: str) -> None:
         opened(self, run_id)
         self._temporary.replace(self._path)
         self._temporary = self._path
 
-    files.FileTarget.open = open_in_place  # type: ignore[method-assign]
-
-
-# --- by ADBC, where every statement belongs to a transaction ---
-
-
-def _goes_on(_writer: Any, _nothing: None) -> None:
-    return
-
-
-def _commit(writer: Any, _nothing: None) -> None:
-    writer._connection.commit()
-
-
-def _sqlite_rows(writer: Any, rows: pa.Table) -> None:
-    with writer._connection.cursor() as cursor:
-        cursor.adbc_ingest(writer._target._staging, sqlite._storable(pa.table(rows)), mode="append")
-
-
-def _sqlite_receipt(writer: Any, receipt: Receipt) -> None:
-    target = writer._target
-    with writer._connection.cursor() as cursor:
-        values = receipt_values(target._run_id, target._table, receipt)
-        cursor.execute(f"insert into {TABLE} values (?, ?, ?, ?, ?)", values)
-
-
-def _postgresql_rows(writer: Any, rows: pa.Table) -> None:
-    name = postgresql._staging_name(writer._target._run_id)
-    with writer._connection.cursor() as cursor:
-        cursor.adbc_ingest(name, postgresql._exact(pa.table(rows)), mode="append", db_schema_name="veilflow_staging")
-
-
-def _postgresql_receipt(writer: Any, receipt: Receipt) -> None:
-    target = writer._target
-    with writer._connection.cursor() as cursor:
-        values = receipt_values(target._run_id, target._shown, receipt)
-        cursor.execute(f"insert into {TABLE} values ($1, $2, $3, $4, $5)", values)
-
-
-# --- by drivers that are told where a transaction begins and ends ---
-
-
-def _begin_mariadb(writer: Any, _nothing: None) -> None:
-    writer._connection.begin()
-
-
-def _mariadb_rows(writer: Any, rows: pa.Table) -> None:
-    writer._insert(pa.table(rows))
-
-
-def _begin_duckdb(writer: Any, _nothing: None) -> None:
-    writer._connection.execute("begin")
-
-
-def _commit_duckdb(writer: Any, _nothing: None) -> None:
-    writer._connection.execute("commit")
-
-
-def _duckdb_rows(writer: Any, rows: pa.Table) -> None:
-    incoming = pa.table(rows)
-    writer._connection.register("incoming", incoming)
-    writer._connection.execute(f"insert into {duckdb._staging(writer._target._run_id)} by name select * from incoming")
-    writer._connection.unregister("incoming")
-
-
-def _receipt_by_metadata(writer: Any, receipt: Receipt) -> None:
-    target = writer._target
-    values = receipt_values(target._run_id, target._output.table, receipt)
-    target._metadata(writer._connection).run(f"insert into {TABLE} values (?, ?, ?, ?, ?)", values)
-
-
-_LOADERS: tuple[tuple[Any, Any, tuple[Half, Half], dict[str, Half]], ...] = (
-    (sqlite.SqliteTarget, sqlite._SqliteWriter, (_goes_on, _commit), {"rows": _sqlite_rows, "receipt": _sqlite_receipt}),
-    (postgresql.PostgresqlTarget, postgresql._PostgresqlWriter, (_goes_on, _commit),
-     {"rows": _postgresql_rows, "receipt": _postgresql_receipt}),
-    (mariadb.MariadbTarget, mariadb._MariadbWriter, (_begin_mariadb, _commit),
-     {"rows": _mariadb_rows, "receipt": _receipt_by_metadata}),
-    (duckdb.DuckdbTarget, duckdb._DuckdbWriter, (_begin_duckdb, _commit_duckdb),
-     {"rows": _duckdb_rows, "receipt": _receipt_by_metadata}),
-)  # fmt: skip
+    FileTarget.open = open_in_place  # type: ignore[method-assign]

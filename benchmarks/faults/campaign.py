@@ -56,14 +56,15 @@ class Place:
         return finding
 
     def catches(self, how: str) -> int:
-        """How many kills it takes to find out that the loader is broken; 0 if they do not."""
+        """How many kills it takes to find out that the loader is broken; 0 if they do not. One that never ends well has
+        told of itself."""
         scene = self.scene
         write_pipeline(scene.project, scene.database.target(), "replace")
         for number in range(1, _PROOF_TRIALS + 1):
             scene.random = random.Random(f"{self.seed} {self.name} {how} {number}")
             finding = Finding("kill", self.name, "replace", f"{self.seed} {number}")
             carry_out(finding, kill, scene, self.old, self.new, how)
-            if finding.lost or finding.duplicated or finding.mixtures:
+            if not finding.stuck and (finding.lost or finding.duplicated or finding.mixtures):
                 _say(f"{self.name}, {how}: caught, {finding.lost} rows lost, {finding.duplicated} twice, {finding.mixtures} mixtures")  # fmt: skip
                 return number
         return 0
