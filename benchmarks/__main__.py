@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
+import sys
 from collections.abc import Callable
 
 from benchmarks import between_databases, checks, load, memory, peers, receipts, start_up, workers
@@ -34,6 +36,8 @@ def main() -> None:
     chosen = parser.parse_args()
     if unknown := sorted(set(chosen.questions) - set(QUESTIONS)):
         parser.error(f"no question {', '.join(unknown)}: {', '.join(QUESTIONS)}")
+    # Servers are stopped also where somebody ends this.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     print(f"{os.cpu_count()} cores, {chosen.runs} runs of each")
     for name in chosen.questions or QUESTIONS:
         answer, sizes = QUESTIONS[name]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
 
 from benchmarks.measure import QUIETLY, ROOT, Case, alternating, measure, told
 from benchmarks.project import people, run
+from veilflow.model import Receipt
 
 _WITHOUT = "without receipts and staging"
 
@@ -33,16 +34,20 @@ def take_out_receipts() -> None:
     from veilflow.targets import postgresql
 
     target: Any = postgresql.PostgresqlTarget
+    writer: Any = postgresql._PostgresqlWriter
+    opened = target._new_writer
 
     @contextmanager
-    def new_writer(self: Any) -> Iterator[_BareWriter]:
-        from adbc_driver_postgresql import dbapi
+    def new_writer(self: Any) -> Iterator[Any]:
+        with opened(self) as open_writer:
+            yield open_writer
+            open_writer._connection.commit()
 
-        with closing(dbapi.connect(postgresql.address(self._url()))) as connection:
-            yield _BareWriter(connection, self)
-            connection.commit()
+    def load(self: Any, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
+        self._insert(rows)
+        self._target.receipts()[receipt.chunk] = receipt
 
-    def publish(self: Any, _key_versions: Mapping[str, int], _gate: object = None) -> int:
+    def publish(self: Any, *_how: object) -> int:
         name = postgresql._staging_name(self._run_id)
         with self._connect() as connection, connection.transaction():
             connection.execute("drop table if exists people")
@@ -50,25 +55,9 @@ def take_out_receipts() -> None:
             connection.execute(f"alter table {name} rename to people")
         return int(self.staged_rows())
 
-    target._new_writer, target.publish = new_writer, publish
+    target._new_writer, target.publish, writer.load = new_writer, publish, load
     target.receipts = lambda self: self.__dict__.setdefault("loaded", {})
     target.staged_rows = lambda self: counts_of(self.receipts().values()).loaded
-
-
-class _BareWriter:
-    def __init__(self, connection: Any, target: Any) -> None:
-        self._connection, self._target = connection, target
-
-    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Any) -> None:
-        from veilflow.targets import postgresql
-
-        with self._connection.cursor() as cursor:
-            cursor.adbc_ingest(
-                postgresql._staging_name(self._target._run_id),
-                postgresql._exact(pa.table(rows)).to_reader(max_chunksize=postgresql._SLICE_ROWS),
-                mode="append", db_schema_name="veilflow_staging",
-            )  # fmt: skip
-        self._target.receipts()[receipt.chunk] = receipt
 
 
 def main() -> int:

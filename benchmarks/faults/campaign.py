@@ -120,7 +120,9 @@ class Campaign:
         finding = place.one()
         self.findings.append(finding)
         verdict = "ok" if finding.clean else f"WRONG {asdict(finding)}"
-        _say(f"{len(self.findings)} {finding.database} {finding.mode} {finding.fault}: {finding.statuses} repeated {finding.repeated} {verdict}")
+        _say(
+            f"{len(self.findings)} {finding.database} {finding.mode} {finding.fault}: {finding.statuses} repeated {finding.repeated} {verdict}"
+        )
 
     @property
     def clean(self) -> bool:
