@@ -10,7 +10,10 @@ OLD_ROWS = 700
 CHUNK_ROWS = 300
 _FILES = 3
 #: By name, the files of the new people and what a pipeline says beside them.
-SOURCES = {"one file": ("data/new.csv", ""), "many files": ("data/new/*.csv", "")}
+SOURCES = {
+    "one file": ("data/new.csv", ""), "many files": ("data/new/*.csv", ""),
+    "many files, two workers": ("data/new/*.csv", "workers: 2\n"),
+}  # fmt: skip
 _PIPELINE = """\
 version: 1
 source: {{kind: csv, path: "{path}"}}
