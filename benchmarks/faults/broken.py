@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from veilflow.targets.postgresql import PostgresqlTarget
 from veilflow.targets.sqlite import SqliteTarget
 
 _BETWEEN_COMMITS_SECONDS = 0.01
+_NUMBERS = 2**31 - 1
 ORDERS = {"before": ("receipt", "rows"), "after": ("rows", "receipt"), "none": ("rows",)}
 #: What a file can be broken by: it has no receipts, and its one commit is the rename.
 IN_PLACE = "in place"
@@ -67,7 +69,8 @@ class _BrokenWriter:
             if half == "receipt":
                 self._whole.load(rows.slice(0, 0), receipt)
             else:
-                self._whole.load(rows, replace(receipt, chunk=-1 - receipt.chunk))
+                # A number of its own each time: the second load of a chunk must not be stopped by the first one's receipt.
+                self._whole.load(rows, replace(receipt, chunk=-secrets.randbelow(_NUMBERS) - 1))
             # Between two commits anything may happen, and here it takes long enough to be struck.
             time.sleep(_BETWEEN_COMMITS_SECONDS)
         self._target.__dict__.setdefault("loaded", {})[receipt.chunk] = receipt
