@@ -27,7 +27,16 @@ from veilflow.model import (
     Start,
 )
 from veilflow.sources.csv_rows import RowEnds
-from veilflow.sources.files import as_read, column_names, fingerprint, identity, is_marked, placed_blocks, utf8_blocks
+from veilflow.sources.files import (
+    as_read,
+    column_names,
+    fingerprint,
+    identity,
+    is_marked,
+    is_utf8,
+    placed_blocks,
+    utf8_blocks,
+)
 from veilflow.sources.rows import Positions, cast_chunk
 
 #: Where rows are large, a chunk ends with the one that brings it to this size.
@@ -183,6 +192,8 @@ class _CsvSlice:
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
                 null_values=list(config.null_values),
+                # What came as UTF-8 was decoded once; other encodings can write what UTF-8 does not allow.
+                check_utf8=not is_utf8(config),
             ),
         )  # fmt: skip
 

@@ -131,7 +131,7 @@ def placed_blocks(config: SourceConfig, offset: int) -> Iterator[tuple[bytes, in
     try:
         with open_bytes(config) as file:
             packed = isinstance(file, gzip.GzipFile | pa.CompressedInputStream)
-            own = not packed and codecs.lookup(config.encoding).name == "utf-8"
+            own = not packed and is_utf8(config)
             if offset:
                 file.seek(offset)
             while block := file.read(_BLOCK):
@@ -151,6 +151,11 @@ def placed_blocks(config: SourceConfig, offset: int) -> Iterator[tuple[bytes, in
         raise unreadable(config) from None
     if data or last != b"\n":
         yield data + b"\n", None
+
+
+def is_utf8(config: SourceConfig) -> bool:
+    """Whether the file's encoding is UTF-8, under whichever name."""
+    return codecs.lookup(config.encoding).name == "utf-8"
 
 
 def _decoder(config: SourceConfig) -> codecs.IncrementalDecoder:
