@@ -156,7 +156,7 @@ def test_a_plan_that_was_written_is_run_as_it_is(project: Project) -> None:
     done = project.veil("plan", "people", "--out", "plan.json", "--json")
     assert done.status == 0, done.err
     written = json.loads((project.directory / "plan.json").read_text())
-    assert written["key_versions"] == {"person": 1} and written | {"warnings": []} == done.json
+    assert written["key_versions"] == {"person": 1} and written | {"warnings": [], "checkpoint": None} == done.json
     assert "key_versions" not in project.veil("plan", "people", "--json").json
     done = project.veil("run", "--plan", "plan.json", "--direct", "--json")
     assert done.status == 0 and done.json["plan_hash"] == written["plan_hash"], done.err

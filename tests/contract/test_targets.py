@@ -334,13 +334,13 @@ def sqlite(path: Path, mode: Mode = "replace", schema: pa.Schema = SCHEMA) -> Ta
     return open_target(kind="sqlite", table="order", mode=mode, schema=schema, path=path)
 
 
-def run(target: Target, run_id: str, versions: dict[str, int] | None = None) -> int:
+def run(target: Target, run_id: str) -> int:
     target.inspect()
     target.open(run_id)
     with target.writer() as writer:
         writer.load(ROWS, receipt(0))
     try:
-        return target.publish(versions or {})
+        return target.publish({})
     finally:
         target.close()
 

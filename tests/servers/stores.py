@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from veilflow.model import Mode, Receipt, Secret, Target
+from veilflow.model import ColumnKey, Mode, Receipt, Secret, Target
 from veilflow.targets import open_target
 
 SCHEMA = pa.schema([("select", pa.string()), ('a "b"', pa.decimal128(18, 2)), ("day", pa.date32()), ("n", pa.int64())])
@@ -49,7 +49,7 @@ class Store:
             target.open(run_id)
             with target.writer() as writer:
                 writer.load(rows, receipt(0, rows.num_rows))
-            return how, target.publish(versions or {})
+            return how, target.publish({name: ColumnKey(made, "as ever") for name, made in (versions or {}).items()})
         finally:
             target.close()
 

@@ -103,7 +103,7 @@ class ManyFiles:
     def parts(self, columns: Sequence[SourceColumn], chunk_rows: int, workers: int) -> Iterator[Sequence[Part]]:
         """A part for each file, in the order of the list; files that are fewer than the workers are divided themselves."""
         numbers = range(len(self._listed))
-        share = -(-workers // len(numbers))
+        share = -(-workers // len(numbers)) if numbers else 1  # none: nothing is new
         with ExitStack() as opened:
             parts: list[Part] = []
             for number in numbers:
