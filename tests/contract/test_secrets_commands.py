@@ -96,7 +96,7 @@ def test_a_random_text_in_a_file_is_a_warning_in_words_and_in_the_document(sever
 
 
 def test_what_is_said_to_be_no_secret_stands_in_plan_and_record(project: Project) -> None:
-    """With its place and reason, and without the text."""
+    """With its place and reason, for a person and for a program."""
     looks = "AK" + "IA" + "Z" * 16
     policy = project.directory / "policies/people.yaml"
     policy.write_text(policy.read_text() + f"owner: {looks}  # unsafe_not_a_secret: our team is called so\n")
@@ -104,6 +104,8 @@ def test_what_is_said_to_be_no_secret_stands_in_plan_and_record(project: Project
     expected = [{"place": {"file": "policies/people.yaml", "line": line}, "reason": "our team is called so"}]
     planned = project.veil("plan", "people", "--json")
     assert (planned.status, planned.json["unsafe_not_a_secret"]) == (0, expected)
+    shown = f"exempt  policies/people.yaml:{line} is said to be no secret: our team is called so"
+    assert shown in project.veil("plan", "people").out
     assert project.veil("run", "people", "--direct", "--quiet").status == 0
     with sqlite3.connect(project.directory / ".veil/state.db") as connection:
         (kept,) = connection.execute("select plan from runs").fetchone()

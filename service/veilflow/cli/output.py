@@ -378,6 +378,10 @@ def plan_lines(document: Mapping[str, Any], decision: Decision) -> list[str]:
     )
     lines += [f"reads   {words}" for words in _reads(document)]
     lines.append(f"secrets {', '.join(document['secrets']) or 'none'}")
+    lines += [
+        f"exempt  {_place_text(one['place'])} is said to be no secret: {one['reason']}"
+        for one in document["unsafe_not_a_secret"]
+    ]
     return lines + finding_lines(document["findings"])
 
 

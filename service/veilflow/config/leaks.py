@@ -72,8 +72,16 @@ def known(text: str, place: Place) -> Iterator[VeilError]:
 
 def exempt_lines(text: str) -> dict[int, str]:
     """The lines that a person exempted, by their numbers, and why."""
-    found = ((number, _EXEMPT.search(line)) for number, line in enumerate(text.splitlines(), 1))
-    return {number: match[1] for number, match in found if match}
+    found = ((number, _exemption(line)) for number, line in enumerate(text.splitlines(), 1))
+    return {number: reason for number, reason in found if reason}
+
+
+def _exemption(line: str) -> str | None:
+    """Why the line is exempt; None if it is not. What may itself be a secret is no reason: it would be shown."""
+    match = _EXEMPT.search(line)
+    if match is None or any(looks_random(word) for word in _RANDOM.findall(match[1])):
+        return None
+    return None if any(pattern.search(match[1]) for _name, pattern in _KNOWN) else match[1]
 
 
 def known_in_lines(text: str, shown: str, seen: set[int | None]) -> Iterator[VeilError]:
@@ -86,15 +94,15 @@ def known_in_lines(text: str, shown: str, seen: set[int | None]) -> Iterator[Vei
 def suspicious(project: Path) -> tuple[VeilError, ...]:
     """A warning for each text of the project's files that looks random enough to be a secret. Raises VEIL223 for every
     credential of a known form in any of them, also in one that no pipeline names."""
-    lines = [(text, place) for text, place in _lines(project) if not _EXEMPT.search(text)]
+    lines = [(text, place) for text, place in _lines(project) if not _exemption(text)]
     raise_all(problem for text, place in lines for problem in known(text, place))
     return tuple(_random(place) for text, place in lines if any(map(looks_random, _RANDOM.findall(text))))
 
 
 def not_secrets(project: Path) -> tuple[NotASecret, ...]:
     """Every line of the project's files that is exempt from the search, with its reason."""
-    found = ((place, _EXEMPT.search(text)) for text, place in _lines(project))
-    return tuple(NotASecret(place, match[1]) for place, match in found if match)
+    found = ((place, _exemption(text)) for text, place in _lines(project))
+    return tuple(NotASecret(place, reason) for place, reason in found if reason)
 
 
 def _lines(project: Path) -> Iterator[tuple[str, Place]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import glob
 import os
 import stat
 from collections.abc import Iterator
@@ -166,6 +167,8 @@ def _create_durably(file: Path, value: Secret) -> None:
 def _exchange(file: Path, value: Secret) -> None:
     """The new content under the old name: a reader sees the one or the other."""
     status = file.stat()
+    for left in file.parent.glob(f".{glob.escape(file.name)}.*.draft"):
+        left.unlink(missing_ok=True)  # under the lock it is of a writer that was killed, and holds a secret
     with _draft(file, value, stat.S_IMODE(status.st_mode)) as draft:
         with suppress(PermissionError):  # the file is then its writer's, as an editor would leave it
             os.chown(draft, status.st_uid, status.st_gid)
@@ -176,8 +179,8 @@ def _exchange(file: Path, value: Secret) -> None:
 @contextmanager
 def _draft(file: Path, value: Secret, mode: int) -> Iterator[Path]:
     draft = file.with_name(f".{file.name}.{os.getpid()}.draft")
-    _write_new(draft, value, mode)
     try:
+        _write_new(draft, value, mode)
         yield draft
     finally:
         draft.unlink(missing_ok=True)

@@ -126,6 +126,8 @@ def test_a_line_of_which_a_person_says_why_it_is_no_secret_passes(credential: st
         f"c: '{credential}'",
         f"c: '{credential}'  # unsafe_not_a_secret:",
         f"# unsafe_not_a_secret: x\nc: '{credential}'",
+        f"c: '{credential}'  # unsafe_not_a_secret: was {credential}",
+        f"c: '{credential}'  # unsafe_not_a_secret: it is {secrets.token_hex(32)}",
     ):
         path.write_text(f"a: 1\n{line}\n")
         with pytest.raises(VeilError, match="VEIL223") as caught:

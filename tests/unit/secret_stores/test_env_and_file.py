@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -183,6 +184,32 @@ def test_replacing_keeps_the_files_mode_and_leaves_no_draft(tmp_path: Path) -> N
     store.replace(SecretRef("ring"), store.read(SecretRef("ring")), Secret("new-content"))
     assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == ("new-content", 0o640)
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_what_a_killed_writer_left_is_cleared_away(tmp_path: Path) -> None:
+    """It holds a secret; the next writer may have the killed one's number, as in a container."""
+    file = private(tmp_path / "ring", b"old-content")
+    other = private(tmp_path / ".other.1.draft", b"of another secret")
+    for number in (os.getpid(), os.getpid() + 1):
+        private(tmp_path / f".ring.{number}.draft", b"half of a ring")
+    store = FileStore(tmp_path)
+    store.replace(SecretRef("ring"), store.read(SecretRef("ring")), Secret("new-content"))
+    assert file.read_text() == "new-content" and sorted(tmp_path.iterdir()) == [other, file]
+
+
+def test_a_write_that_fails_midway_leaves_no_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk keeps no half of a secret."""
+    file = private(tmp_path / "ring", b"old-content")
+    store = FileStore(tmp_path)
+    old = store.read(SecretRef("ring"))
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with refusal("VEIL101"):
+        store.replace(SecretRef("ring"), old, Secret("new-content"))
+    assert file.read_text() == "old-content" and list(tmp_path.iterdir()) == [file]
 
 
 APPEND = """

@@ -298,7 +298,24 @@ def test_after_a_while_one_probes_and_the_others_wait(tmp_path: Path) -> None:
     assert shared_breaker(tmp_path / "own", "https://vault.test").call(lambda: "asked") == "asked"
 
 
-@pytest.mark.parametrize("content", ["", "not json", "[]"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "not json",
+        "[]",
+        "[" * 4000,
+        '{"state": "ajar"}',
+        '{"state": []}',
+        '{"failures": "many"}',
+        '{"failures": null}',
+        '{"successes": Infinity}',
+        '{"state": "open", "opened_at": "today"}',
+        '{"state": "open", "opened_at": NaN}',
+        '{"state": "open", "opened_at": 1e300}',
+        '{"state": "open", "opened_at": 99999999999}',
+    ],
+)
 def test_a_damaged_state_is_no_reason_to_fail(content: str, tmp_path: Path) -> None:
     """It protects a server, and is none of the run's business."""
     shared_breaker(tmp_path / "own", "https://vault.test").call(lambda: "asked")

@@ -26,6 +26,7 @@ from veilflow.secret_stores.vault.faults import Refused
 FAILURES_THAT_OPEN = 5
 OPEN_SECONDS = 10.0
 _LARGEST_BYTES = 4096
+_STATES = (pybreaker.STATE_CLOSED, pybreaker.STATE_OPEN, pybreaker.STATE_HALF_OPEN)
 
 
 class SharedState(pybreaker.CircuitBreakerStorage):  # type: ignore[misc]
@@ -79,7 +80,7 @@ class SharedState(pybreaker.CircuitBreakerStorage):  # type: ignore[misc]
     @property
     def opened_at(self) -> datetime | None:
         moment = self._read().get("opened_at")
-        return None if moment is None else datetime.fromtimestamp(float(moment), UTC)
+        return None if moment is None else datetime.fromtimestamp(moment, UTC)
 
     @opened_at.setter
     def opened_at(self, moment: datetime) -> None:
@@ -138,11 +139,23 @@ def _locked(directory: int, name: str) -> Iterator[None]:
 
 
 def _document(directory: int, name: str) -> dict[str, Any]:
-    with suppress(OSError, ValueError), _opened(directory, name, os.O_RDONLY) as file:
+    with suppress(OSError, ValueError, RecursionError), _opened(directory, name, os.O_RDONLY | os.O_NONBLOCK) as file:
         known = json.loads(os.read(file, _LARGEST_BYTES))
-        if isinstance(known, dict):
+        if isinstance(known, dict) and _believable(known):
             return known
     return {}
+
+
+def _believable(known: dict[str, Any]) -> bool:
+    """Whether a breaker could have written it. A moment to come is none: a clock that was set back would keep the
+    breaker open until it is reached."""
+    now = datetime.now(UTC).timestamp()
+    return (
+        known.get("state", pybreaker.STATE_CLOSED) in _STATES
+        and all(type(known.get(count, 0)) is int for count in ("failures", "successes"))
+        and type(known.get("opened_at", 0.0)) in (int, float)
+        and 0 <= known.get("opened_at", 0.0) <= now + OPEN_SECONDS
+    )
 
 
 def shared_breaker(directory: Path, address: str) -> pybreaker.CircuitBreaker:
