@@ -376,6 +376,8 @@ def plan_lines(document: Mapping[str, Any], decision: Decision) -> list[str]:
         f"target  {target.kind} {target.location}, table {target.table}: {target.mode} by {target.publish}; "
         f"rows that it refuses: {target.on_refused_row}"
     )
+    if target.added:
+        lines.append(f"adds    {', '.join(target.added)}: null in the rows that are there")
     lines += [f"reads   {words}" for words in _reads(document)]
     lines.append(f"secrets {', '.join(document['secrets']) or 'none'}")
     lines += [

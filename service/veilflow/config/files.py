@@ -311,11 +311,12 @@ def _target(found: Mapping | None, project: Path, pipeline: str, shown: str) -> 
     mode = found.choice("mode", ("replace", "append", "merge"), "replace")
     key, delete = _merge_key(found, mode)
     on_refused_row = found.choice("on_refused_row", ("refuse", "quarantine"), "refuse")
+    columns = found.choice("columns", ("freeze", "evolve"), "freeze")
     found.end()
     return TargetConfig(
         kind=kind, table=table, mode=mode, path=None if path is None else project / path,
         shown=path or connection or "", connection=connection, place=found.place, key=key, delete=delete,
-        on_refused_row=on_refused_row,
+        on_refused_row=on_refused_row, columns=columns,
     )  # fmt: skip
 
 

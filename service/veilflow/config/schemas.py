@@ -119,7 +119,7 @@ def _filter() -> Schema:
 def _target() -> Schema:
     shared: Mapping[str, Schema] = {
         "table": _NAMED, "mode": _choice("replace", "append", "merge"), "key": _list(_TEXT), "delete": _FLAG,
-        "on_refused_row": _choice("refuse", "quarantine"),
+        "on_refused_row": _choice("refuse", "quarantine"), "columns": _choice("freeze", "evolve"),
     }  # fmt: skip
     on_disk = [kind for kind in TARGET_KINDS if kind not in SERVERS]
     merges = {

@@ -19,6 +19,8 @@ CLASSIFICATIONS: tuple[str, ...] = (
 BadRowRule = Literal["refuse", "quarantine"]
 Mode = Literal["replace", "append", "merge"]
 Publish = Literal["swap", "rewrite", "transaction", "rename"]
+#: What happens to a column of the output that the target's table lacks: the run refuses, or it is added.
+ColumnsRule = Literal["freeze", "evolve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +129,4 @@ class TargetConfig:
     delete: bool = False
     on_refused_row: BadRowRule = "refuse"
     again: bool = False
+    columns: ColumnsRule = "freeze"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from veilflow.errors import Place
-from veilflow.model.columns import BadRowRule, ColumnType, Mode, Publish, SourceColumn, type_name
+from veilflow.model.columns import BadRowRule, ColumnsRule, ColumnType, Mode, Publish, SourceColumn, type_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +147,9 @@ class TargetPlan:
     key: tuple[str, ...] = ()
     delete: bool = False
     on_refused_row: BadRowRule = "refuse"
+    columns: ColumnsRule = "freeze"
+    #: The columns that publishing would add to the table that is there.
+    added: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ class QuarantinedRow:
 class Output:
     """The table that a run makes, and how its rows meet those that are there: ``merge`` updates the rows of the same
     ``key`` and inserts the others; with ``delete`` rows whose key is gone from the source go as well. ``again``: the rows
-    are the table's own, so what is known of its pipelines stays."""
+    are the table's own, so what is known of its pipelines stays. ``evolve``: columns that the table lacks are added to it."""
 
     table: str
     schema: pa.Schema
@@ -35,6 +35,12 @@ class Output:
     key: tuple[str, ...] = ()
     delete: bool = False
     again: bool = False
+    evolve: bool = False
+
+    @property
+    def addable(self) -> frozenset[str]:
+        """The columns that may be missing in the table. Not those of the key, by which its rows would be met."""
+        return frozenset(self.schema.names) - frozenset(self.key) if self.evolve else frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +134,10 @@ class Target(Protocol):
     def inspect(self) -> Publish:
         """How publishing would be done now. Changes nothing. VEIL307 if the table has another shape
         than the output schema, VEIL401/402 if the database is out of reach."""
+
+    def added_columns(self) -> tuple[str, ...]:
+        """The columns of the output that the table lacks and that publishing adds to it, null in the rows that are there;
+        none if there is no table. Raises what ``inspect`` does."""
 
     def open(self, run_id: str) -> None:
         """Take the target's lock (VEIL308 if another run holds it), make the metadata and the run's staging

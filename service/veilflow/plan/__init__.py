@@ -122,6 +122,7 @@ def decide(
             target.key,
             target.delete,
             target.on_refused_row,
+            target.columns,
         ),  # fmt: skip
         secrets=secrets_needed(pipeline, names),
         keyring=keyring,
@@ -467,6 +468,7 @@ def document(decision: Decision) -> dict[str, Any]:
         "would_exit": next((status for status in WORST_FIRST if status in statuses), 0),
         "source": asdict(plan.source),
         "publish": plan.target.publish,
+        "adds_columns": list(plan.target.added),
         "incremental": None if (by := plan.incremental) is None else {"column": by.column, "lag": by.shown_lag, "files": "all" if by.column else "new"},
         "columns": [
             {

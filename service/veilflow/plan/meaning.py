@@ -66,7 +66,7 @@ def meaning_of(
         "policy": policy_meaning(policy),
         "checks": [_check_meaning(check) for check in checks],
         "filters": [[rule.column, rule.op, rule.value] for rule in filters],
-        "target": [target.kind, target.shown, target.connection, target.table, target.mode, *_merging(target), *_refusing(target)],
+        "target": [target.kind, target.shown, target.connection, target.table, target.mode, *_merging(target), *_refusing(target), *_evolving(target)],
         "limits": [str(pipeline.max_quarantined), pipeline.timeout_seconds, pipeline.chunk_rows, pipeline.allow_empty],
         **({} if by is None else {"incremental": [by.column, by.lag.shown if by.lag else "0", by.changed_files]}),
     }  # fmt: skip
@@ -78,6 +78,10 @@ def _merging(target: TargetConfig) -> list[Any]:
 
 def _refusing(target: TargetConfig) -> list[Any]:
     return [] if target.on_refused_row == "refuse" else [target.on_refused_row]
+
+
+def _evolving(target: TargetConfig) -> list[Any]:
+    return [] if target.columns == "freeze" else [target.columns]
 
 
 def parts_of(

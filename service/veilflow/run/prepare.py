@@ -169,13 +169,14 @@ def resolve(loaded: Loaded, schema: SourceSchema, session: Session) -> Prepared:
     try:
         target = target_of(project, pipeline, names, decision.plan.output_schema, session)
         publish = target.inspect()
+        added = target.added_columns() if pipeline.target.columns == "evolve" else ()
         standing = target.standing(pipeline.name) if decision.plan.incremental else Standing()
         raise_all(_short_lived(pipeline, names, session))
     except VeilError as error:
         found = (_at(part, pipeline.target.place) for part in error.parts)
         blocked = replace(decision, errors=(*decision.errors, *found))
         return Prepared(project, pipeline, names, source, blocked, None, others=loaded.others)
-    plan = replace(decision.plan, target=replace(decision.plan.target, publish=publish))
+    plan = replace(decision.plan, target=replace(decision.plan.target, publish=publish, added=added))
     return Prepared(project, pipeline, names, source, replace(decision, plan=plan), target, standing, loaded.others)
 
 
@@ -357,6 +358,7 @@ def target_of(
         key=config.key,
         delete=config.delete,
         again=config.again,
+        evolve=config.columns == "evolve",
         schema=schema,
         path=config.path,
         url=address_of(session, names, connection),

@@ -68,7 +68,9 @@ class Rekey:
                 f"a target of kind {pipeline.target.kind} cannot be re-keyed",
                 f"load it anew: `veil run {pipeline.name}`",
             )
-        target = replace(pipeline.target, mode="replace", key=(), delete=False, again=True, on_refused_row="refuse")
+        target = replace(
+            pipeline.target, mode="replace", key=(), delete=False, again=True, on_refused_row="refuse", columns="freeze"
+        )
         limit = Limit(rows=0)
         changed = replace(pipeline, target=target, max_quarantined=limit, allow_empty=True, incremental=None)
         return replace(loaded, pipeline=changed)

@@ -31,13 +31,14 @@ def open_target(
     key: tuple[str, ...] = (),
     delete: bool = False,
     again: bool = False,
+    evolve: bool = False,
     lock_directory: Path | None = None,
 ) -> Target:
     """The target of a run; connects to nothing yet. VEIL214 if it cannot be used as configured.
 
     ``url`` gives the address with the login that is current: asked for each connection, it may change while a run lives.
     """
-    output = Output(table, schema, mode, key, delete, again)
+    output = Output(table, schema, mode, key, delete, again, evolve)
     if kind == "sqlite" and path is not None:
         from veilflow.targets.sqlite import SqliteTarget
 

@@ -16,7 +16,7 @@ from veilflow.errors import PassingFault, VeilError
 from veilflow.model import Advance, ColumnKey, Gate, Output, Publication, Publish, Receipt, Standing, Writer
 from veilflow.targets.duckdb_schema import column_types, definitions, fits, quote, sql_type
 from veilflow.targets.locks import FileLock
-from veilflow.targets.merging import Tables, check_key, insert_all, rewrite
+from veilflow.targets.merging import Tables, add_columns, check_key, insert_all, rewrite
 from veilflow.targets.metadata import (
     TABLE,
     Metadata,
@@ -60,11 +60,23 @@ class DuckdbTarget:
 
     def _check_shape(self, connection: Any) -> bool:
         """Whether the table is there. VEIL307 if it has another shape."""
+        self._added(connection)
+        return bool(column_types(connection, self._output.table))
+
+    def added_columns(self) -> tuple[str, ...]:
+        if not self._path.exists():
+            return ()
+        with self._connect() as connection:
+            return tuple(self._added(connection))
+
+    def _added(self, connection: Any) -> dict[str, str]:
+        """The columns that publishing adds, with their types. VEIL307 if the table has another shape."""
         existing = column_types(connection, self._output.table)
-        if existing:
-            wanted = {field.name: sql_type(field.type) for field in self._schema}
-            same_shape(self._output.table, existing, wanted, fits)
-        return bool(existing)
+        if not existing:
+            return {}
+        wanted = self._wanted
+        lacking = same_shape(self._output.table, existing, wanted, fits, self._output.addable)
+        return {name: wanted[name] for name in lacking}
 
     # --- the run ---
 
@@ -79,8 +91,9 @@ class DuckdbTarget:
             connection.execute(create_statement())
             connection.execute(f"create schema if not exists {_STAGING_SCHEMA}")
             self._metadata(connection).begin()
-            columns = ", ".join(definitions(connection, self._output.table)) if there else self._columns()
-            connection.execute(f"create table if not exists {_staging(run_id)} ({columns})")
+            columns = _columns(self._added(connection) if there else self._wanted)
+            columns += definitions(connection, self._output.table) if there else []
+            connection.execute(f"create table if not exists {_staging(run_id)} ({', '.join(columns)})")
             connection.execute("commit")
 
     def clean(self) -> tuple[str, ...]:
@@ -99,8 +112,9 @@ class DuckdbTarget:
             connection.execute("commit")
         return dead
 
-    def _columns(self) -> str:
-        return ", ".join(f"{quote(field.name)} {sql_type(field.type)}" for field in self._schema)
+    @property
+    def _wanted(self) -> dict[str, str]:
+        return {field.name: sql_type(field.type) for field in self._schema}
 
     def receipts(self) -> dict[int, Receipt]:
         if not self._run_id:
@@ -142,22 +156,24 @@ class DuckdbTarget:
             metadata.check_versions(self._output.mode, column_keys)
             anew = self._output.mode == "replace" or not self._check_shape(connection)
             metadata.check_advance(advance, anew)
+            added = self._added(connection)
             staged = tables.count(f"select count(*) from {tables.staging}")
             loaded = same_number(self._move(connection, tables), staged)
             if gate is not None:
                 gate(_View(connection, self._output))
-            metadata.record(loaded, column_keys, advance, anew)
+            metadata.record(loaded, column_keys, advance, anew, added)
             connection.execute("commit")
         return loaded
 
     def _move(self, connection: Any, tables: Tables) -> int:
         """Bring the staged rows into the table, which is made if it is not there; returns how many came in."""
         if self._check_shape(connection):
+            add_columns(tables, self._added(connection))
             loaded = rewrite(tables, self._output)
         else:
             if self._output.mode == "merge":
                 check_key(tables, self._output, staged_only=True)
-            connection.execute(f"create table {tables.target} ({self._columns()})")
+            connection.execute(f"create table {tables.target} ({', '.join(_columns(self._wanted))})")
             loaded = insert_all(tables, self._output)
         connection.execute(f"drop table {tables.staging}")
         return loaded
@@ -304,6 +320,10 @@ def _exact(_name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _has_metadata(connection: Any) -> bool:
     return bool(connection.execute("select 1 from duckdb_tables() where table_name = ?", [TABLE]).fetchone())
+
+
+def _columns(types: Mapping[str, str]) -> list[str]:
+    return [f"{quote(name)} {kind}" for name, kind in types.items()]
 
 
 def _staging(run_id: str) -> str:

@@ -44,6 +44,9 @@ class FileTarget:
             raise VeilError("VEIL214", f"{self._path} cannot be written", "name a file in a directory that exists")
         return "rename"
 
+    def added_columns(self) -> tuple[str, ...]:
+        return ()
+
     def open(self, run_id: str) -> None:
         if self._file is not None:
             return

@@ -83,10 +83,20 @@ class MariadbTarget:
         if not existing:
             return "rename"
         wanted = {field.name: sql_type(field.type) for field in self._schema}
-        same_shape(self._output.table, existing, wanted, fits)
-        if self._output.mode != "replace":
-            return "transaction"
-        return "rename" if existing == wanted and not depended_on(connection, self._output.table) else "rewrite"
+        lacking = same_shape(self._output.table, existing, wanted, fits, self._output.addable)
+        kept = {name: kind for name, kind in wanted.items() if name not in lacking}
+        is_plain = existing == kept and not depended_on(connection, self._output.table)
+        if self._output.mode == "replace" and is_plain:
+            return "rename"
+        if lacking:
+            raise _outside(self._output.table, {name: wanted[name] for name in lacking})
+        return "rewrite" if self._output.mode == "replace" else "transaction"
+
+    def added_columns(self) -> tuple[str, ...]:
+        with self._connect() as connection:
+            self._how(connection)
+            existing = column_types(connection, self._output.table)
+        return tuple(name for name in self._schema.names if existing and name not in existing)
 
     # --- the run ---
 
@@ -331,6 +341,16 @@ class MariadbTarget:
                 yield connection
             except pymysql.Error as error:
                 raise mapped(error) from None
+
+
+def _outside(table: str, lacking: Mapping[str, str]) -> VeilError:
+    """VEIL307: only a table that is made anew gets new columns in the step that publishes."""
+    added = ", ".join(f"add column {quote(name)} {kind}" for name, kind in lacking.items())
+    return VeilError(
+        "VEIL307", f'the table "{table}" lacks columns, and MariaDB adds none within a transaction: readers would see '
+        "them before their rows, and a run that fails would leave them",
+        f"`alter table {quote(table)} {added}`, and run again",
+    )  # fmt: skip
 
 
 class _MariadbWriter:

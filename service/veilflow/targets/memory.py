@@ -41,6 +41,9 @@ class MemoryTarget:
     def inspect(self) -> Publish:
         return "rename"
 
+    def added_columns(self) -> tuple[str, ...]:
+        return ()
+
     def open(self, run_id: str) -> None:
         self._run_id = run_id
 

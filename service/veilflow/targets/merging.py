@@ -38,6 +38,12 @@ def insert_all(tables: Tables, output: Output) -> int:
     )
 
 
+def add_columns(tables: Tables, types: Mapping[str, str]) -> None:
+    """Add columns of these types to the target; they are null in the rows that are there."""
+    for name, kind in types.items():
+        tables.change(f"alter table {tables.target} add column {tables.quote(name)} {kind}")
+
+
 def rewrite(tables: Tables, output: Output) -> int:
     """Replace, append or merge row by row, so that whatever depends on the table stays; returns the rows that came in."""
     if output.mode == "merge":

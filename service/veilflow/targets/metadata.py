@@ -7,7 +7,7 @@ is written here commits with the rows.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -123,14 +123,22 @@ class Metadata:
             detail = json.dumps(asdict(replace(advance.after, files=files, revision=self.run_id)), sort_keys=True)
             self.run(f"insert into {TABLE} values ('checkpoint', ?, ?, 0, ?)", (*where, detail))
 
-    def record(self, rows: int, keys: Mapping[str, ColumnKey], advance: Advance | None, anew: bool) -> None:
+    def record(
+        self,
+        rows: int,
+        keys: Mapping[str, ColumnKey],
+        advance: Advance | None,
+        anew: bool,
+        added: Collection[str] = (),
+    ) -> None:
         """Write the publication, the key of each column and the checkpoint; the run's receipts go. In a table
-        that was made or emptied ``anew`` no pipeline has loaded anything before: every checkpoint goes."""
+        that was made or emptied ``anew`` no pipeline has loaded anything before: every checkpoint goes. Columns that
+        were ``added`` hold nothing but what this run made."""
         self.forget(self.run_id)
         self._advance(advance, anew and not self.again)
         published = (self.run_id, self.target, json.dumps({"rows": rows}))
         self.run(f"insert into {TABLE} values ('published', ?, ?, 0, ?)", published)
-        now = keys if anew else beside(keys, self.column_keys())
+        now = keys if anew else beside(keys, self.column_keys()) | {n: key for n, key in keys.items() if n in added}
         self.run(f"delete from {TABLE} where kind = 'keys' and target = ?", (self.target,))
         self.run(f"insert into {TABLE} values ('keys', '', ?, 0, ?)", (self.target, keys_text(now)))
 
@@ -168,12 +176,18 @@ def refuse_other_versions(keys: Mapping[str, ColumnKey], there: Mapping[str, Col
 
 
 def same_shape(
-    table: str, existing: Mapping[str, str], wanted: Mapping[str, str], fits: Callable[[str, str], bool]
-) -> None:
+    table: str,
+    existing: Mapping[str, str],
+    wanted: Mapping[str, str],
+    fits: Callable[[str, str], bool],
+    addable: Collection[str],
+) -> tuple[str, ...]:
     """VEIL307 where the table that is there has other columns than the run's output, or a type that is another one and
     not one that ``fits`` (the type that is there, the type of the output): that takes a value as it is or refuses it.
+    Returns the columns that it lacks, all of them ``addable``.
     """
-    told = [f'"{name}" is missing' for name in wanted if name not in existing]
+    lacking = tuple(name for name in wanted if name not in existing)
+    told = [f'"{name}" is missing' for name in lacking if name not in addable]
     told += [f'"{name}" is not in the plan' for name in existing if name not in wanted]
     told += [
         f'"{name}" is {kind}, the plan has {wanted[name]}'
@@ -181,6 +195,7 @@ def same_shape(
         if name in wanted and wanted[name] != kind and not fits(kind, wanted[name])
     ]
     refuse_differences(table, told)
+    return lacking
 
 
 def refuse_differences(table: str, told: Sequence[str]) -> None:
@@ -188,7 +203,8 @@ def refuse_differences(table: str, told: Sequence[str]) -> None:
     if told:
         raise VeilError(
             "VEIL307", f'the table "{table}" exists with another shape: {"; ".join(told)}',
-            "name another table, or change the existing one to the plan's columns and types, or drop it",
+            "name another table, or change the existing one to the plan's columns and types, or drop it; `columns: evolve` in "
+            "the target adds those that it lacks, but for a merge's key",
         )  # fmt: skip
 
 

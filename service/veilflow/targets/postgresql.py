@@ -32,7 +32,7 @@ from veilflow.model import (
 from veilflow.targets import postgresql_catalog as catalog
 from veilflow.targets import postgresql_staging
 from veilflow.targets.changing import ChangingWriter
-from veilflow.targets.merging import Tables, check_key, rewrite
+from veilflow.targets.merging import Tables, add_columns, check_key, rewrite
 from veilflow.targets.metadata import (
     TABLE,
     Metadata,
@@ -109,7 +109,8 @@ class PostgresqlTarget:
             return [VeilError("VEIL214", named, "create it, or name another one: `table: schema.table`")]
         found = catalog.relation(connection, self._target)
         if found is not None:
-            return catalog.unusable(self._shown, found, _NEEDED[self._output.mode])
+            closed = catalog.closed(connection, self._shown, found) if self._added(found) else []
+            return closed + catalog.unusable(self._shown, found, _NEEDED[self._output.mode])
         row = connection.execute("select has_schema_privilege(%s, 'create')", (namespace,)).fetchone()
         if row and row[0]:
             return []
@@ -147,11 +148,22 @@ class PostgresqlTarget:
         if found is None:
             return "swap"
         wanted = wanted_types(self._schema)
-        refuse_differences(self._shown, catalog.differences(found, wanted))
+        refuse_differences(self._shown, catalog.differences(found, wanted, self._output.addable))
         if self._output.mode != "replace":
             return "transaction"
         exact = catalog.same_types(found, wanted)
         return "swap" if exact and not catalog.depended_on(connection, found) else "rewrite"
+
+    def added_columns(self) -> tuple[str, ...]:
+        with self._connect() as connection:
+            self._how(connection)
+            return tuple(self._added(catalog.relation(connection, self._target)))
+
+    def _added(self, found: catalog.Relation | None) -> dict[str, str]:
+        """The columns that publishing adds to the table, with their types."""
+        wanted = wanted_types(self._schema)
+        lacking = catalog.lacking(found, wanted) if found is not None else {}
+        return {name: kind for name, kind in lacking.items() if name in self._output.addable}
 
     # --- the run ---
 
@@ -170,7 +182,7 @@ class PostgresqlTarget:
             else:
                 found = catalog.relation(connection, self._target)
                 alike = found is not None and all(map(is_sent_as_it_is, found.columns.values()))
-                connection.execute((self._like() if alike else self._create()).encode())
+                connection.execute((self._like(self._added(found)) if alike else self._create()).encode())
             staged = catalog.relation(connection, self._staging)
             self._staged_types = (
                 {} if staged is None else {name: column.base for name, column in staged.columns.items()}
@@ -233,9 +245,10 @@ class PostgresqlTarget:
         table = Table(_staging_name(self._run_id), MetaData(schema=postgresql_staging.SCHEMA), *columns)
         return str(CreateTable(table).compile(dialect=DIALECT))
 
-    def _like(self) -> str:
+    def _like(self, added: Mapping[str, str]) -> str:
         """With the table's types, NOT NULL and CHECK, so that a row that it does not take is refused with its chunk."""
-        return f"create table {self._staging} (like {self._target} including constraints)"
+        more = "".join(f", {_quote(name)} {kind}" for name, kind in added.items())
+        return f"create table {self._staging} (like {self._target} including constraints{more})"
 
     def receipts(self) -> dict[int, Receipt]:
         if not self._run_id:
@@ -283,11 +296,12 @@ class PostgresqlTarget:
             connection.execute("select pg_advisory_xact_lock(%s)", (_lock_number("publish", self._run_id),))
             metadata, tables = self._metadata(connection), self._tables(connection)
             metadata.check_versions(self._output.mode, column_keys)
-            anew = self._output.mode == "replace" or catalog.relation(connection, self._target) is None
+            there = catalog.relation(connection, self._target)
+            anew = self._output.mode == "replace" or there is None
             metadata.check_advance(advance, anew)
             staged = tables.count(f"select count(*) from {tables.staging}")
             loaded = same_number(self._move(connection, tables, staged, gate), staged)
-            metadata.record(loaded, column_keys, advance, anew)
+            metadata.record(loaded, column_keys, advance, anew, self._added(there))
         return loaded
 
     def _move(self, connection: psycopg.Connection[Any], tables: Tables, staged: int, gate: Gate | None) -> int:
@@ -300,6 +314,8 @@ class PostgresqlTarget:
         if found is None or (self._how(connection) == "swap" and _settled(connection)):
             self._ask(gate, connection, tables.staging)
             return self._swap(connection, found is None, staged)
+        add_columns(tables, self._added(found))
+        found = catalog.relation(connection, self._target) or found
         self._refuse_misfits(connection, found)
         if gate is not None:
             # Others may read it as it was, and write only after what was judged is published.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,6 +165,33 @@ def unusable(shown: str, found: Relation, needed: Sequence[str]) -> list[VeilErr
     return problems
 
 
+def closed(connection: psycopg.Connection[Any], shown: str, found: Relation) -> list[VeilError]:
+    """What forbids to add columns to the table."""
+    row = connection.execute(
+        "select pg_has_role(relowner, 'usage'), relispartition or reloftype <> 0 from pg_class where oid = %s",
+        (found.oid,),
+    ).fetchone()
+    is_owner, is_bound = row if row else (False, False)
+    problems = []
+    if not is_owner:
+        problems.append(
+            VeilError(
+                "VEIL402",
+                f'the database user may not add columns to the table "{shown}": it is not its owner',
+                "add the columns as the owner, or let the loading role be a member of the owner's",
+            )  # fmt: skip
+        )
+    if is_bound:
+        problems.append(
+            VeilError(
+                "VEIL214",
+                f'"{shown}" is a partition or of a composite type, and gets its columns from there',
+                "add the columns to the parent or the type",
+            )  # fmt: skip
+        )
+    return problems
+
+
 # --- shape -------------------------------------------------------------------------------
 
 
@@ -174,10 +201,15 @@ def comparable(kind: str) -> str:
     return {"timestampwithouttimezone": "timestamp", "timestampwithtimezone": "timestamptz"}.get(name, name)
 
 
-def differences(found: Relation, wanted: Mapping[str, str]) -> list[str]:
-    """Every difference between the table and the output, in words; none if each value can be stored as it is or is
-    refused by its column."""
-    told = [f'"{name}" is missing' for name in wanted if name not in found.columns]
+def lacking(found: Relation, wanted: Mapping[str, str]) -> dict[str, str]:
+    """The columns of the output that the table has not, with their types."""
+    return {name: kind for name, kind in wanted.items() if name not in found.columns}
+
+
+def differences(found: Relation, wanted: Mapping[str, str], addable: Collection[str]) -> list[str]:
+    """Every difference between the table and the output, in words, but for missing columns that are ``addable``; none if
+    each value can be stored as it is or is refused by its column."""
+    told = [f'"{name}" is missing' for name in lacking(found, wanted) if name not in addable]
     for name, column in found.columns.items():
         if name not in wanted:
             told += [] if column.generated else [f'"{name}" is not in the plan']
@@ -189,8 +221,9 @@ def differences(found: Relation, wanted: Mapping[str, str]) -> list[str]:
 
 
 def same_types(found: Relation, wanted: Mapping[str, str]) -> bool:
-    """Whether the table's types are the very ones of the output."""
-    return all(comparable(found.columns[name].kind) == comparable(kind) for name, kind in wanted.items())
+    """Whether the table's types are the very ones of the output, as far as it has its columns."""
+    there = {name: column.kind for name, column in found.columns.items() if name in wanted}
+    return all(comparable(kind) == comparable(wanted[name]) for name, kind in there.items())
 
 
 def _takes(column: Column, wanted: str) -> bool:

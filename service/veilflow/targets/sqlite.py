@@ -14,7 +14,7 @@ import pyarrow as pa
 from veilflow.errors import PassingFault, VeilError
 from veilflow.model import Advance, ColumnKey, Gate, Output, Publication, Publish, Receipt, Standing, Writer
 from veilflow.targets.locks import FileLock
-from veilflow.targets.merging import Tables, check_key, rewrite
+from veilflow.targets.merging import Tables, add_columns, check_key, rewrite
 from veilflow.targets.metadata import (
     TABLE,
     Metadata,
@@ -24,7 +24,16 @@ from veilflow.targets.metadata import (
     same_shape,
 )
 from veilflow.targets.reading import Rows, SqlView, no_table, portions
-from veilflow.targets.sqlite_schema import column_types, definitions, fits, is_plain, quote, storable, wanted_types
+from veilflow.targets.sqlite_schema import (
+    addable_types,
+    column_types,
+    definitions,
+    fits,
+    is_plain,
+    quote,
+    storable,
+    wanted_types,
+)
 
 _STAGING = "veilflow_staging_"
 _MOST_COLUMNS = 2000  # SQLITE_MAX_COLUMN
@@ -62,10 +71,11 @@ class SqliteTarget:
         existing = column_types(connection, self._table)
         if not existing:
             return "swap"
-        same_shape(self._table, existing, wanted_types(self._schema), fits)
+        added = self._added(connection)
         if self._output.mode != "replace":
             return "transaction"
-        if not is_plain(connection, self._table, wanted_types(self._schema)):
+        kept = {name: kind for name, kind in wanted_types(self._schema).items() if name not in added}
+        if not is_plain(connection, self._table, kept):
             return "rewrite"
         depending = connection.execute(
             "select count(*) from sqlite_master where (tbl_name = ? and type in ('index', 'trigger')) or type = 'view'"
@@ -73,6 +83,21 @@ class SqliteTarget:
             (self._table, self._table),
         ).fetchone()[0]
         return "rewrite" if depending else "swap"
+
+    def added_columns(self) -> tuple[str, ...]:
+        if not self._path.exists():
+            return ()
+        with self._connect(read_only=True) as connection:
+            return tuple(self._added(connection))
+
+    def _added(self, connection: sqlite3.Connection) -> dict[str, str]:
+        """The columns that publishing adds, with their types. VEIL307 if the table has another shape."""
+        existing = column_types(connection, self._table)
+        if not existing:
+            return {}
+        lacking = same_shape(self._table, existing, wanted_types(self._schema), fits, self._output.addable)
+        types = addable_types(connection, self._table, self._schema)
+        return {name: types[name] for name in lacking}
 
     @property
     def _schema(self) -> pa.Schema:
@@ -88,7 +113,10 @@ class SqliteTarget:
             connection.execute("begin immediate")
             connection.execute(create_statement(number="integer"))
             self._metadata(connection).begin()
-            columns = self._own_columns() if how == "swap" else definitions(connection, self._table)
+            own = wanted_types(self._schema) if how == "swap" else self._added(connection)
+            columns = [f"{quote(name)} {kind}" for name, kind in own.items()]
+            if how != "swap":
+                columns += definitions(connection, self._table)
             connection.execute(f"create table if not exists {quote(self._staging)} ({', '.join(columns)})")
             connection.commit()
 
@@ -117,9 +145,6 @@ class SqliteTarget:
     @property
     def _staging(self) -> str:
         return _STAGING + self._run_id
-
-    def _own_columns(self) -> list[str]:
-        return [f"{quote(name)} {kind}" for name, kind in wanted_types(self._schema).items()]
 
     def receipts(self) -> dict[int, Receipt]:
         if not self._run_id or not self._path.exists():
@@ -169,9 +194,10 @@ class SqliteTarget:
             metadata.check_versions(self._output.mode, column_keys)
             anew = self._output.mode == "replace" or not self._is_there(connection)
             metadata.check_advance(advance, anew)
+            added = self._added(connection)
             staged = tables.count(f"select count(*) from {tables.staging}")
             loaded = same_number(self._move(connection, tables, staged, gate), staged)
-            metadata.record(loaded, column_keys, advance, anew)
+            metadata.record(loaded, column_keys, advance, anew, added)
             connection.commit()
         return loaded
 
@@ -184,6 +210,7 @@ class SqliteTarget:
                 # SQLite makes no index of its own for rows that it looks up one by one.
                 key = ", ".join(map(quote, self._output.key))
                 tables.change(f"create index {quote(self._staging + '_key')} on {tables.staging} ({key})")
+            add_columns(tables, self._added(connection))
             loaded = rewrite(tables, self._output)
             self._ask(gate, connection, tables.target)
             tables.change(f"drop table {tables.staging}")

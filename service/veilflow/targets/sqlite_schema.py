@@ -19,6 +19,7 @@ _INTEGER, _TEXT, _REAL = ("INT",), ("CHAR", "CLOB", "TEXT"), ("REAL", "FLOA", "D
 _TAKES = {
     "TEXT": _TEXT, "DATE": _TEXT, "DATETIME": _TEXT, "BIGINT": _INTEGER, "BOOLEAN": _INTEGER, "DOUBLE": _REAL
 }  # fmt: skip
+_STRICT = {"DATE": "TEXT", "DATETIME": "TEXT", "BIGINT": "INTEGER", "BOOLEAN": "INTEGER", "DOUBLE": "REAL"}
 _WORDS = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|--[^\n]*|/\*.*?\*/|\w+|.""", re.DOTALL)
 
 
@@ -46,6 +47,13 @@ def fits(there: str, wanted: str) -> bool:
 def column_types(connection: sqlite3.Connection, table: str) -> dict[str, str]:
     """The declared types of a table's columns; none if it is not there."""
     return {row[1]: str(row[2]).upper() for row in connection.execute(f"pragma table_info({quote(table)})")}
+
+
+def addable_types(connection: sqlite3.Connection, table: str, schema: pa.Schema) -> dict[str, str]:
+    """The type of each column that we would add to a table that is there: a STRICT one knows few names."""
+    sql = "select max(strict) from pragma_table_list where name = ? collate nocase"
+    is_strict = connection.execute(sql, (table,)).fetchone()[0]
+    return {name: _STRICT.get(kind, kind) if is_strict else kind for name, kind in wanted_types(schema).items()}
 
 
 def is_plain(connection: sqlite3.Connection, table: str, types: dict[str, str]) -> bool:
