@@ -77,7 +77,7 @@ def run_command(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except Exception as error:
-        from veilflow.run.execute import origin
+        from veilflow.run.endings import origin
 
         return output.errors(
             VeilError("VEIL100", f"a defect in Veilflow ({type(error).__name__} in {origin(error)})",

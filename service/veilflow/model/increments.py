@@ -52,7 +52,8 @@ class Advance:
 @dataclass(frozen=True, slots=True)
 class Increment:
     """What an incremental run reads, fixed at its beginning: a ``window``, or the ``chosen`` files, which ``files`` holds
-    in the form of a checkpoint.
+    in the form of a checkpoint; a
+    record of the run has only their number, ``files_read``, and that of the others.
     ``before`` is what it began with, without the files; ``moves`` says whether publishing moves the checkpoint."""
 
     window: Window | None
@@ -60,5 +61,6 @@ class Increment:
     moves: bool
     files: Mapping[str, str] = field(default_factory=dict, repr=False)
     key: str | None = None
-    skipped: int = 0
     chosen: tuple[str, ...] | None = None
+    files_read: int | None = None
+    files_skipped: int = 0

@@ -4,7 +4,8 @@
 through ``chunk.process``. Nothing is decided here: a choice belongs into the plan.
 """
 
-from veilflow.run.execute import Call, direct, execute
+from veilflow.run.call import Call, direct
+from veilflow.run.execute import execute
 from veilflow.run.on_demand import Preview, anonymize, preview
 from veilflow.run.prepare import Prepared, import_engines, prepare
 from veilflow.run.request import Request

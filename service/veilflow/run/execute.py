@@ -6,15 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, TypeVar
 
 from veilflow.checks import TableChecker
 from veilflow.errors import PassingFault, VeilError
 from veilflow.model import (
     Chunk,
-    Counts,
     FileIdentity,
-    Increment,
     Plan,
     Progress,
     Receipt,
@@ -23,16 +21,16 @@ from veilflow.model import (
     SourceSchema,
     Status,
     TableOutcome,
-    Target,
 )
 from veilflow.plan import document as plan_document
 from veilflow.plan.approval import refuse_moved
 from veilflow.quarantine import Quarantine
-from veilflow.run import incremental
 from veilflow.run.again import persistently
 from veilflow.run.books import Beginning, close_the_dead, completed_by
+from veilflow.run.call import Call, direct
 from veilflow.run.chunk import Treated, Work, process
-from veilflow.run.endings import origin, signal_status
+from veilflow.run.endings import discard, origin, receipts_or_none, signal_status, status_of
+from veilflow.run.incremental import Reading, begin
 from veilflow.run.output import OutputGate, Rehearsed, stop_here
 from veilflow.run.prepare import Loaded, Opened, Prepared, discovery_key, load, open_parts, resolve
 from veilflow.run.rekey import refuse_beside_others
@@ -59,21 +57,6 @@ T = TypeVar("T")
 #: How long ``on_overlap: wait`` waits where ``limits.timeout_seconds`` does not say it.
 LONGEST_WAIT_SECONDS = 3600.0
 SECONDS_BETWEEN_TRIES = 0.5
-
-
-class Call(Protocol):
-    """How a step is carried out: as it is, or as a Prefect task. Errors of the step come through.
-
-    A step with a ``cache_key`` returns a text that holds for everything the key was made of: it may come from
-    an earlier call with the same key.
-    """
-
-    def __call__(self, step: str, function: Callable[[], T], /, *, cache_key: str | None = None) -> T: ...
-
-
-def direct(_step: str, function: Callable[[], T], /, *, cache_key: str | None = None) -> T:
-    """Carry a step out here and now."""
-    return function()
 
 
 def execute(
@@ -111,10 +94,6 @@ def execute(
         if run.ended is None:
             raise
         return run.ended
-
-
-def _status_of(error: VeilError) -> Status:
-    return "refused" if error.exit_status in (2, 3) else "failed"
 
 
 class _Run:
@@ -283,24 +262,24 @@ class _Run:
 
     def _fix(self) -> None:
         plan, opened, source = self.plan, self._opened, self._prepared.source
-        increment = incremental.begin(plan, opened.target, source, self.files, opened.manifest_keys, self.request)
-        self.files = incremental.files_of(self.files, increment)
-        fingerprints = incremental.source_of(source, increment).fingerprints(opened.fingerprint_key)
+        increment = begin(plan, opened.target, source, self.files, opened.manifest_keys, self.request)
+        reading = Reading(increment)
+        self.files = reading.files(self.files)
+        fingerprints = reading.source(source).fingerprints(opened.fingerprint_key)
         self.beginning = Beginning(
             plan.as_of, plan.chunk_rows, self.files, fingerprints, opened.active_key, self.request.parameters, increment
         )
         self._narrow()
 
     @property
-    def _increment(self) -> Increment | None:
-        return self.beginning.increment if self.beginning else None
+    def _reading(self) -> Reading:
+        return Reading(self.beginning.increment if self.beginning else None)
 
     def _narrow(self) -> None:
-        """From here on the source is the window of it."""
-        if self._increment is not None:
-            source, work = incremental.source_of(self._prepared.source, self._increment), self._opened.work
-            self.prepared = replace(self._prepared, source=source)
-            self.opened = replace(self._opened, work=replace(work, window=self._increment.window))
+        """From here on the source is what the run reads of it."""
+        reading, work = self._reading, self._opened.work
+        self.prepared = replace(self._prepared, source=reading.source(self._prepared.source))
+        self.opened = replace(self._opened, work=replace(work, window=reading.window))
 
     def _open_target(self) -> None:
         """Take the target's lock, which a run of another pipeline may have."""
@@ -348,7 +327,7 @@ class _Run:
                     workers=workers,
                 )
         except BaseException:
-            self.receipts = _receipts_or_none(opened.target) or self.receipts
+            self.receipts = receipts_or_none(opened.target) or self.receipts
             raise
 
     def _processed(self, chunk: Chunk, work: Work) -> Treated:
@@ -381,9 +360,9 @@ class _Run:
             after=self._prepared.source.files(),
             source=self._prepared.pipeline.source.shown,
             tables=self.table_outcomes,
-            may_be_empty=incremental.looks_for_new(self._increment),
+            may_be_empty=self._reading.looks_for_new,
         )
-        incremental.refuse_future(self.plan, incremental.reached(self.plan, self._increment, self.receipts), today())
+        self._reading.refuse_future(self.plan, self.receipts, today())
 
     def _publish(self) -> None:
         self.publishing = True
@@ -400,7 +379,7 @@ class _Run:
         gate = None
         if self.plan.has_checks("output"):
             gate = OutputGate(self.plan, self._prepared.other_table, self._judged, then)
-        advance = incremental.advance_of(self.plan, self._increment, self.receipts)
+        advance = self._reading.advance(self.plan, self.receipts)
         target = self._opened.target
         persistently(
             lambda: target.publish(self._opened.column_keys, gate, advance),
@@ -424,7 +403,7 @@ class _Run:
     # --- how it ends ---
 
     def _failed(self, error: VeilError) -> RunResult:
-        return self._ended_early(_status_of(error), error.exit_status, error)
+        return self._ended_early(status_of(error), error.exit_status, error)
 
     def _ended_early(self, status: Status, exit_status: int, error: VeilError | None) -> RunResult:
         """Close the books of a run that a signal or an error ended. One that reached the publishing transaction asks
@@ -442,7 +421,7 @@ class _Run:
         own = self.variation is None and not self.request.dry_run
         self.resumable = keeps and own and self.beginning is not None
         if self.opened and not self.resumable:
-            _discard(self.opened.target)
+            discard(self.opened.target)
         return self.end(status, exit_status, error)
 
     def end(self, status: Status, exit_status: int, error: VeilError | None = None) -> RunResult:
@@ -498,8 +477,8 @@ class _Run:
             dry_run=self.request.dry_run,
             resumable=self.resumable,
             resumed_chunks=self.resumed_chunks,
-            increment=self._increment,
-            watermark=incremental.stands_at(plan, self._increment, self.receipts, moved),
+            increment=self._reading.increment,
+            watermark=self._reading.watermark(plan, self.receipts, moved),
         )
 
     @property
@@ -515,21 +494,3 @@ class _Run:
     def _opened(self) -> Opened:
         assert self.opened is not None
         return self.opened
-
-
-def _receipts_or_none(target: Target) -> dict[int, Receipt] | None:
-    try:
-        return target.receipts()
-    except VeilError:
-        return None
-
-
-def _discard(target: Target) -> None:
-    """Drop the staging if the target can still be reached; the next run's ``open`` drops it otherwise."""
-    try:
-        target.discard()
-    except VeilError:
-        return
-
-
-__all__ = ["Call", "Counts", "direct", "execute", "origin"]

@@ -7,7 +7,7 @@ watermark's own value again, because more rows may have come with it; an append 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -151,7 +151,7 @@ def increment_document(found: Increment | None, watermark: str | None = None) ->
     return {
         "column": window.pop("column") if window else None,
         "window": window,
-        "files": None if found.chosen is None else {"read": len(found.chosen), "skipped": found.skipped},
+        "files": None if found.files_read is None else {"read": found.files_read, "skipped": found.files_skipped},
         "moves": found.moves,
         "watermark": {"before": before.watermark if before else None, "after": watermark},
         "goes_on_from": before.revision if before else None,
@@ -159,7 +159,7 @@ def increment_document(found: Increment | None, watermark: str | None = None) ->
 
 
 def parse_increment(found: Mapping[str, Any] | None) -> Increment | None:
-    """The inverse of ``increment_document``."""
+    """What ``increment_document`` tells: counts, and no file."""
     if found is None:
         return None
     revision, files = found["goes_on_from"], found["files"]
@@ -167,78 +167,86 @@ def parse_increment(found: Mapping[str, Any] | None) -> Increment | None:
         window=None if found["window"] is None else Window(found["column"], **found["window"]),
         before=None if revision is None else Checkpoint("", found["watermark"]["before"], revision=revision),
         moves=found["moves"],
-        chosen=None if files is None else ("",) * files["read"],
-        skipped=files["skipped"] if files else 0,
+        files_read=files["read"] if files else None,
+        files_skipped=files["skipped"] if files else 0,
     )
 
 
-def files_of(files: tuple[FileIdentity, ...], increment: Increment | None) -> tuple[FileIdentity, ...]:
-    """Those that the run reads."""
-    if increment is None or increment.chosen is None:
-        return files
-    chosen = set(increment.chosen)
-    return tuple(file for file in files if file.name in chosen)
+# --- what it means for the run -----------------------------------------------------------
 
 
-def source_of(source: Source, increment: Increment | None) -> Source:
-    """The source, or as little of it as holds what the run reads."""
-    if increment is None:
-        return source
-    if increment.chosen is not None and isinstance(source, Selectable):
-        return source.only(increment.chosen)
-    return source.within(increment.window) if increment.window and isinstance(source, Windowed) else source
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How much of its source a run reads, and where that leaves the checkpoint; without an increment all of it, and no
+    checkpoint."""
 
+    increment: Increment | None
 
-# --- where it moves to -------------------------------------------------------------------
+    @property
+    def window(self) -> Window | None:
+        """What is read of a column; None: all that the source gives."""
+        return self.increment.window if self.increment else None
 
+    @property
+    def looks_for_new(self) -> bool:
+        """Whether a run that finds no row did what it is for."""
+        return self.increment is not None and self.increment.moves and self.increment.before is not None
 
-def reached(plan: Plan, increment: Increment | None, receipts: Mapping[int, Receipt]) -> Checkpoint | None:
-    """The checkpoint behind this run: never before the one that it began with; None while nothing was ever read."""
-    by = plan.incremental
-    if by is None or increment is None:
-        return None
-    if not increment.moves:
-        return increment.before
-    if by.column is None:
-        return Checkpoint(by.meaning, None, increment.files, increment.key)
-    # That of another meaning is one of another column, perhaps: a full run sets it anew.
-    goes_on = increment.before is not None and increment.before.meaning == by.meaning
-    before = increment.before.watermark if increment.before and goes_on else None
-    watermark = largest([before, *(receipt.newest for receipt in receipts.values())], by.type.arrow)
-    return None if watermark is None else Checkpoint(by.meaning, watermark)
+    def files(self, files: tuple[FileIdentity, ...]) -> tuple[FileIdentity, ...]:
+        """Those that the run reads."""
+        if self.increment is None or self.increment.chosen is None:
+            return files
+        chosen = set(self.increment.chosen)
+        return tuple(file for file in files if file.name in chosen)
 
+    def source(self, source: Source) -> Source:
+        """The source, or as little of it as holds what the run reads."""
+        increment = self.increment
+        if increment is None:
+            return source
+        if increment.chosen is not None and isinstance(source, Selectable):
+            return source.only(increment.chosen)
+        return source.within(increment.window) if increment.window and isinstance(source, Windowed) else source
 
-def stands_at(
-    plan: Plan | None, increment: Increment | None, receipts: Mapping[int, Receipt], moved: bool
-) -> str | None:
-    """The watermark behind a run: where it ``moved``, what it reached, else what it began with."""
-    before = increment.before if increment else None
-    found = reached(plan, increment, receipts) if plan and moved else before
-    return found.watermark if found else None
+    def reached(self, plan: Plan, receipts: Mapping[int, Receipt]) -> Checkpoint | None:
+        """The checkpoint behind this run: never before the one that it began with; None while nothing was ever read."""
+        by, increment = plan.incremental, self.increment
+        if by is None or increment is None:
+            return None
+        if not increment.moves:
+            return increment.before
+        if by.column is None:
+            return Checkpoint(by.meaning, None, increment.files, increment.key)
+        # That of another meaning is one of another column, perhaps: a full run sets it anew.
+        goes_on = increment.before is not None and increment.before.meaning == by.meaning
+        before = increment.before.watermark if increment.before and goes_on else None
+        watermark = largest([before, *(receipt.newest for receipt in receipts.values())], by.type.arrow)
+        return None if watermark is None else Checkpoint(by.meaning, watermark)
 
+    def watermark(self, plan: Plan | None, receipts: Mapping[int, Receipt], moved: bool) -> str | None:
+        """Where it stands behind a run: where it ``moved``, at what was reached, else at what the run began with."""
+        before = self.increment.before if self.increment else None
+        found = self.reached(plan, receipts) if plan and moved else before
+        return found.watermark if found else None
 
-def advance_of(plan: Plan, increment: Increment | None, receipts: Mapping[int, Receipt]) -> Advance | None:
-    """What publishing writes; nothing where the checkpoint stays."""
-    after = reached(plan, increment, receipts)
-    if increment is None or not increment.moves or after is None:
-        return None
-    return Advance(plan.pipeline, increment.before, after)
+    def advance(self, plan: Plan, receipts: Mapping[int, Receipt]) -> Advance | None:
+        """What publishing writes; nothing where the checkpoint stays."""
+        increment, after = self.increment, self.reached(plan, receipts)
+        if increment is None or not increment.moves or after is None:
+            return None
+        return Advance(plan.pipeline, increment.before, after)
 
-
-def looks_for_new(increment: Increment | None) -> bool:
-    """Whether a run that finds no row did what it is for."""
-    return increment is not None and increment.moves and increment.before is not None
-
-
-def refuse_future(plan: Plan, checkpoint: Checkpoint | None, today: date) -> None:
-    """VEIL329 for a watermark more than a day ahead: it would hide every row that comes until then."""
-    by = plan.incremental
-    if by is None or checkpoint is None or checkpoint.watermark is None or by.type.name not in ("date", "timestamp"):
-        return
-    a_day = 1 if by.type.name == "date" else _UNITS_A_DAY[by.type.arrow.unit]
-    last = ((today + timedelta(days=2)) - date(1970, 1, 1)).days * a_day
-    if _number(checkpoint.watermark, by) >= last:
-        raise VeilError(
-            "VEIL329", f'the column "{by.column}" holds a time more than a day ahead, which would hide every row until then',
-            "repair the row in the source, or leave it out by the source's query; --until reads the rows before it",
-        )  # fmt: skip
+    def refuse_future(self, plan: Plan, receipts: Mapping[int, Receipt], today: date) -> None:
+        """VEIL329 for a watermark more than a day ahead: it would hide every row that comes until then."""
+        by, checkpoint = plan.incremental, self.reached(plan, receipts)
+        if by is None or checkpoint is None or checkpoint.watermark is None:
+            return
+        if by.type.name not in ("date", "timestamp"):
+            return
+        a_day = 1 if by.type.name == "date" else _UNITS_A_DAY[by.type.arrow.unit]
+        last = ((today + timedelta(days=2)) - date(1970, 1, 1)).days * a_day
+        if _number(checkpoint.watermark, by) >= last:
+            raise VeilError(
+                "VEIL329", f'the column "{by.column}" holds a time more than a day ahead, which would hide every row until then',
+                "repair the row in the source, or leave it out by the source's query; --until reads the rows before it",
+            )  # fmt: skip

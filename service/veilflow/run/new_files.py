@@ -41,7 +41,8 @@ def begin_files(
         files=dict(chosen.values()),
         key=_name_of(key),
         chosen=tuple(chosen),
-        skipped=len(files) - len(chosen),
+        files_read=len(chosen),
+        files_skipped=len(files) - len(chosen),
     )
 
 
