@@ -17,7 +17,7 @@ import pytest
 from stores import ROWS, SCHEMA, Store, receipt
 
 from veilflow.errors import VeilError
-from veilflow.model import TEXT, Mode, SourceConfig, Target
+from veilflow.model import TEXT, ColumnKey, Mode, SourceConfig, Target
 from veilflow.sources import open_source
 from veilflow.targets import open_target
 
@@ -163,10 +163,10 @@ def test_a_table_of_another_shape_is_refused_and_stays(database: Store) -> None:
 
 def test_replacing_keeps_a_view_and_an_index(database: Store) -> None:
     """Both still work and show the new rows."""
-    database.run("01A", versions={"select": 1})
+    database.run("01A", versions={"select": ColumnKey(1, "as ever")})
     database.sql('create index kept on "order" (n)')
     database.sql('create view shown as select n from "order"')
-    how, _rows = database.run("01B", ROWS.slice(0, 2), versions={"select": 1})
+    how, _rows = database.run("01B", ROWS.slice(0, 2), versions={"select": ColumnKey(1, "as ever")})
     assert how == ("transaction" if database.kind == "duckdb" else "rewrite")
     assert database.sql("select count(*) from shown") == [(2,)]
     if database.kind != "duckdb":
@@ -183,9 +183,9 @@ def test_replacing_keeps_a_view_and_an_index(database: Store) -> None:
 @pytest.mark.parametrize("mode", ["append", "merge"])
 def test_another_key_version_is_refused_beside_rows_of_the_old_one(database: Store, mode: Mode) -> None:
     """It would insert every person a second time."""
-    database.run("01A", KEYED, versions={"id": 1})
+    database.run("01A", KEYED, versions={"id": ColumnKey(1, "as ever")})
     key = {"key": ("id",)} if mode == "merge" else {}
-    refused("VEIL313", lambda: database.run("01B", KEYED, versions={"id": 2}, mode=mode, **key))
+    refused("VEIL313", lambda: database.run("01B", KEYED, versions={"id": ColumnKey(2, "as ever")}, mode=mode, **key))
     assert sorted(database.sql('select * from "order"')) == [("a", 1), ("b", 2), ("c", 3)]
 
 

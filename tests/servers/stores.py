@@ -40,7 +40,7 @@ class Store:
         return open_target(kind=self.kind, table=table, mode=mode, schema=schema, path=self.path, url=url, **more)
 
     def run(
-        self, run_id: str, rows: pa.Table = ROWS, versions: dict[str, int] | None = None, **more: Any
+        self, run_id: str, rows: pa.Table = ROWS, versions: dict[str, ColumnKey] | None = None, **more: Any
     ) -> tuple[str, int]:
         """Load ``rows`` and publish them; how it was said to be done, and how many rows were published."""
         target = self.target(schema=rows.schema, **more)
@@ -49,7 +49,7 @@ class Store:
             target.open(run_id)
             with target.writer() as writer:
                 writer.load(rows, receipt(0, rows.num_rows))
-            return how, target.publish({name: ColumnKey(made, "as ever") for name, made in (versions or {}).items()})
+            return how, target.publish(versions or {})
         finally:
             target.close()
 
