@@ -338,8 +338,14 @@ CODES: dict[str, Code] = {
         "A re-key opens the pseudonyms of the published table under the key version that made them, and makes them anew under another one. It needs treatments that the key opens in every column with a key (not token, surrogate, fake …), the same treatments as when the table was loaded, and a target in SQLite, PostgreSQL or MariaDB. The text names the columns that are in the way; loading the table anew always helps.",
     ),
     # 4xx: out of reach
-    "VEIL401": Code("The database is out of reach", "No connection could be made, or it was lost."),
-    "VEIL402": Code("The database rejected the credential", "User, password or permission was rejected."),
+    "VEIL401": Code(
+        "The database, or the store of a source's files, is out of reach",
+        "No connection could be made, or it was lost.",
+    ),
+    "VEIL402": Code(
+        "The database, or the store of a source's files, rejected the credential",
+        "User, password or permission was rejected, or a key has expired.",
+    ),
     "VEIL403": Code(
         "Prefect's server is out of reach",
         "`PREFECT_API_URL` is set and nothing answers there, or it wants other credentials.",

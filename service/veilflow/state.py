@@ -306,8 +306,8 @@ def _unwritable() -> VeilError:
 
 
 def source_fingerprint(files: object) -> str:
-    """The text by which a later run knows that its input is the same files (name, size, time)."""
-    return json.dumps(files, default=lambda value: [value.name, value.size, value.modified_ns])
+    """The text by which a later run knows that its input is the same files (name, size, time, version)."""
+    return json.dumps(files, default=lambda value: [value.name, *value.state])
 
 
 def peak_memory_bytes() -> int:

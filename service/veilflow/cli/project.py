@@ -94,9 +94,9 @@ def needs_prefect(project: Path, environment: str, pipelines: tuple[str, ...], *
         names = load_names(project, environment)
         wanted = {names.keyring} if keyring else set()
         for name in pipelines:
-            connection = load_pipeline(project, name, environment).target.connection
-            if connection is not None:
-                wanted.add(names.connections[connection].credential)
+            pipeline = load_pipeline(project, name, environment)
+            held = filter(None, (pipeline.source.connection, pipeline.target.connection))
+            wanted.update(names.connections[connection].credential for connection in held)
         return any(names.stores[names.secrets[name].store].kind == "prefect" for name in wanted if name is not None)
     except (VeilError, KeyError):
         return False

@@ -137,7 +137,7 @@ def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
     if policy and (not _NAME.fullmatch(policy) or Path(policy).suffix in (".yaml", ".yml")):
         root.wrong(root.node("policy") or Node(None, root.place), "must be a policy's name", "policy",
                    "the file's name in policies/, without directory and ending")  # fmt: skip
-    if target.path is not None and source.shown and _is_of(target.path, source):
+    if target.path is not None and source.shown and source.connection is None and _is_of(target.path, source):
         problems.append(
             VeilError("VEIL202", f"{shown}: the target is a file of the source", "name another path", target.place)
         )
@@ -176,6 +176,8 @@ def _source(found: Mapping | None, project: Path, types: dict[str, ColumnType], 
     if kind_node is not None and kind_node.value in DATABASES:
         return _database_source(found, project, types)
     path = found.text("path", "", required=True)
+    connection = found.text("connection")
+    _where(found, path, connection)
     ending = Path(path.removesuffix(".gz").removesuffix(".zst")).suffix.lower()
     kind = found.choice(
         "kind", SOURCE_KINDS + DATABASES, _SOURCE_ENDINGS.get(ending), required=ending not in _SOURCE_ENDINGS
@@ -199,10 +201,26 @@ def _source(found: Mapping | None, project: Path, types: dict[str, ColumnType], 
         kind=kind or "csv", path=project / path, shown=path, trim=found.take("trim", bool, "true or false", False),
         null_values=tuple(null_values), on_bad_row=found.choice("on_bad_row", ("refuse", "quarantine"), "refuse"),
         delimiter=delimiter, quote=quote, encoding=found.text("encoding", "utf-8"), types=types,
-        place=found.place,
+        place=found.place, connection=connection,
     )  # fmt: skip
     found.end()
     return config
+
+
+def _where(found: Mapping, path: str, connection: str | None) -> None:
+    """Whether path and connection fit each other: one of them decides where rows come from, and who asks for them."""
+    remote = path.startswith("s3://")
+    if "://" in path and not remote:
+        found.wrong(found.node("path") or Node(None, found.place), "must be a local path or begin with s3://", "path")
+    elif remote and connection is None:
+        found.wrong(
+            found.node("path") or Node(None, found.place), "needs a `connection` with the store's address", "path",
+            "name one of secrets/names.yaml: no login is taken from the environment",
+        )  # fmt: skip
+    elif connection is not None and not remote:
+        found.wrong(
+            found.node("connection") or Node(None, found.place), "is for a path that begins with s3://", "connection"
+        )
 
 
 def _database_source(found: Mapping, project: Path, types: dict[str, ColumnType]) -> SourceConfig:

@@ -95,7 +95,7 @@ def _file_source() -> Schema:
         {
             "kind": _choice(*SOURCE_KINDS), "path": _NAMED, "on_bad_row": _choice("refuse", "quarantine"), "trim": _FLAG,
             "null_values": _list(_TEXT), "delimiter": _CHARACTER, "quote": {"type": "string", "maxLength": 1},
-            "encoding": _TEXT,
+            "encoding": _TEXT, "connection": _TEXT,
         },
         "path",
     )  # fmt: skip

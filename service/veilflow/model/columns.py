@@ -88,7 +88,8 @@ class SourceSchema:
 class SourceConfig:
     """A pipeline's ``source:``. ``path`` is absolute, ``shown`` is as written; either may be a pattern, of which ``listed``
     are the files that a run began with, once it has begun. ``types`` are the declared column types. ``null_values`` are the unquoted CSV fields that mean null. A database has a ``table`` or a ``query``,
-    and a server a ``connection`` of ``secrets/names.yaml`` in the place of the path."""
+    and a server a ``connection`` of ``secrets/names.yaml`` in the place of the path. Files of an object store have both:
+    ``shown`` is their address."""
 
     kind: str
     path: Path

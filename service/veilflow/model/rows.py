@@ -27,11 +27,18 @@ def row_number(position: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class FileIdentity:
-    """What a file was when the run began; ``size`` in bytes, ``modified_ns`` since the epoch."""
+    """What a file was when the run began; ``size`` in bytes, ``modified_ns`` since the epoch; ``version`` is what an
+    object store calls this state of it."""
 
     name: str
     size: int
     modified_ns: int
+    version: str = ""
+
+    @property
+    def state(self) -> tuple[int | str, ...]:
+        """All but the name."""
+        return self.size, self.modified_ns, *filter(None, (self.version,))
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,8 +50,10 @@ def policy_meaning(policy: PolicyConfig) -> dict[str, Any]:
 
 
 def _read_from(source: SourceConfig) -> list[Any]:
-    """What a database source reads; nothing for files."""
-    return [source.connection, source.table, source.query, source.order_by] if source.table or source.query else []
+    """What a database source reads, or the store of files; nothing for files of this machine."""
+    if source.table or source.query:
+        return [source.connection, source.table, source.query, source.order_by]
+    return [source.connection] if source.connection else []
 
 
 def meaning_of(

@@ -75,7 +75,7 @@ def _refuse_changed(
 def _states(files: Sequence[FileIdentity], fingerprints: Sequence[str], key: bytes) -> dict[str, str]:
     """A digest of each file's size, time and content, under one of its name."""
     return {
-        _digest(key, file.name): _digest(key, f"{file.size}\0{file.modified_ns}\0{content}")
+        _digest(key, file.name): _digest(key, "\0".join(map(str, (*file.state, content))))
         for file, content in zip(files, fingerprints, strict=True)
     }
 

@@ -122,8 +122,8 @@ def known_connection(names: NamesConfig, name: str) -> str:
 
 
 def connection_url(session: Session, names: NamesConfig, name: str) -> Secret:
-    """The connection's URL with its limits of time and its current credential: JSON with username and password, or the
-    bare password."""
+    """The connection's URL with its limits of time and its current credential: JSON with username and password, or with
+    access_key and secret_key, or the bare password."""
     connection = names.connections[name]
     limits = {LOCK: connection.lock_timeout_seconds, STATEMENT: connection.statement_timeout_seconds}
     more = {key: f"{seconds:g}" for key, seconds in limits.items() if seconds is not None}
@@ -148,7 +148,8 @@ def _login(credential: Secret) -> tuple[str | None, Secret]:
         document: Any = json.loads(credential.reveal())
     except ValueError:
         return None, credential
-    if isinstance(document, dict) and isinstance(document.get("password"), str):
-        user = document.get("username")
-        return (user if isinstance(user, str) else None), Secret(document["password"])
+    for name, password in (("username", "password"), ("access_key", "secret_key")):
+        if isinstance(document, dict) and isinstance(document.get(password), str):
+            user = document.get(name)
+            return (user if isinstance(user, str) else None), Secret(document[password])
     return None, credential

@@ -13,7 +13,8 @@ import pyarrow as pa
 from veilflow.errors import VeilError
 from veilflow.model import Secret, Source, SourceConfig
 from veilflow.sources.description import describe, parse_description
-from veilflow.sources.patterns import is_pattern
+from veilflow.sources.local_files import LOCAL
+from veilflow.sources.storage import Storage
 
 FILE_KINDS = ("csv", "jsonl", "json", "parquet")
 KINDS = (*FILE_KINDS, "sqlite", "duckdb", "postgresql", "mariadb")
@@ -37,28 +38,38 @@ def kind_of(path: Path) -> str:
 
 def open_source(config: SourceConfig, url: Callable[[], Secret] | None = None) -> Source:
     """The source of a pipeline; opens nothing yet. ``url`` gives a server's address with its current login."""
-    if config.kind in FILE_KINDS and is_pattern(config):
-        from veilflow.sources.many_files import ManyFiles
-
-        return ManyFiles(config, _open_file)
     if config.kind in ("sqlite", "duckdb", "postgresql", "mariadb"):
         return _open_database(config, url)
-    return _open_file(config)
+    storage = storage_of(config, url)
+    if config.listed or storage.is_pattern(config):
+        from veilflow.sources.many_files import ManyFiles
+
+        return ManyFiles(config, storage, _open_file)
+    return _open_file(config, storage)
 
 
-def _open_file(config: SourceConfig) -> Source:
+def storage_of(config: SourceConfig, url: Callable[[], Secret] | None) -> Storage:
+    """Where the files of a source are: in the store of its connection, or on this machine."""
+    if config.connection is None:
+        return LOCAL
+    from veilflow.sources.s3 import S3Files
+
+    return S3Files(_known(url, config))
+
+
+def _open_file(config: SourceConfig, storage: Storage) -> Source:
     if config.kind == "csv":
         from veilflow.sources.csv_file import CsvSource
 
-        return CsvSource(config)
+        return CsvSource(config, storage)
     if config.kind in ("jsonl", "json"):
         from veilflow.sources.json_file import JsonSource
 
-        return JsonSource(config)
+        return JsonSource(config, storage)
     if config.kind == "parquet":
         from veilflow.sources.parquet import ParquetSource
 
-        return ParquetSource(config)
+        return ParquetSource(config, storage)
     raise VeilError(
         "VEIL202", f'there is no source of kind "{config.kind}"', "there are: " + ", ".join(KINDS), config.place
     )
@@ -73,15 +84,19 @@ def _open_database(config: SourceConfig, url: Callable[[], Secret] | None) -> So
         from veilflow.sources.duckdb import DuckdbSource
 
         return DuckdbSource(config)
-    if url is None:
-        raise VeilError("VEIL214", f"{config.shown} has no address here", "name it by a pipeline", config.place)
     if config.kind == "postgresql":
         from veilflow.sources.postgresql import PostgresqlSource
 
-        return PostgresqlSource(config, url)
+        return PostgresqlSource(config, _known(url, config))
     from veilflow.sources.mariadb import MariadbSource
 
-    return MariadbSource(config, url)
+    return MariadbSource(config, _known(url, config))
+
+
+def _known(url: Callable[[], Secret] | None, config: SourceConfig) -> Callable[[], Secret]:
+    if url is None:
+        raise VeilError("VEIL214", f"{config.shown} has no address here", "name it by a pipeline", config.place)
+    return url
 
 
 def open_published(config: SourceConfig, url: Callable[[], Secret] | None = None) -> Source:

@@ -27,17 +27,10 @@ from veilflow.model import (
     Start,
 )
 from veilflow.sources.csv_rows import RowEnds
-from veilflow.sources.files import (
-    as_read,
-    column_names,
-    fingerprint,
-    identity,
-    is_marked,
-    is_utf8,
-    placed_blocks,
-    utf8_blocks,
-)
+from veilflow.sources.files import as_read, column_names, fingerprint, is_marked, is_utf8, placed_blocks, utf8_blocks
+from veilflow.sources.local_files import LOCAL
 from veilflow.sources.rows import Positions, cast_chunk
+from veilflow.sources.storage import Storage
 
 #: Where rows are large, a chunk ends with the one that brings it to this size.
 _CHUNK_BYTES = 32 << 20
@@ -53,11 +46,11 @@ _UNREADABLE = (
 class CsvSource:
     """One CSV file."""
 
-    def __init__(self, config: SourceConfig) -> None:
-        self._config = config
+    def __init__(self, config: SourceConfig, storage: Storage = LOCAL) -> None:
+        self._config, self._storage = config, storage
 
     def files(self) -> tuple[FileIdentity, ...]:
-        return (identity(self._config),)
+        return (self._storage.identity(self._config),)
 
     def schema(self) -> SourceSchema:
         return SourceSchema(tuple(SourceColumn(name, self._config.types.get(name, TEXT)) for name in self._header()))
@@ -65,7 +58,7 @@ class CsvSource:
     def _header(self) -> tuple[str, ...]:
         """The first line that is not blank, read by Python's csv module."""
         config = self._config
-        head = _beginning(utf8_blocks(config), _HEADER_BYTES)
+        head = _beginning(utf8_blocks(config, self._storage), _HEADER_BYTES)
         if not head.strip():
             raise VeilError("VEIL211", f"{config.shown} is empty", "it needs at least a header", config.place)
         rows = csv.reader(
@@ -84,7 +77,7 @@ class CsvSource:
         return column_names(first or [""], config)
 
     def fingerprints(self, key: bytes) -> tuple[str, ...]:
-        return (fingerprint(self._config, key),)
+        return (fingerprint(self._config, self._storage, key),)
 
     def slices(self, columns: Sequence[SourceColumn], chunk_rows: int, start: Start = BEGINNING) -> Iterator[Slice]:
         """See ``model.Source``. What is read here is bytes; each slice parses its own."""
@@ -128,7 +121,7 @@ class CsvSource:
         """See ``RowEnds.feed`` and ``placed_blocks``."""
         follow = RowEnds(self._config).feed
         try:
-            for data, ahead in placed_blocks(self._config, offset):
+            for data, ahead in placed_blocks(self._config, self._storage, offset):
                 yield *follow(data, False), ahead
             yield *follow(b"", True), None
         except VeilError:

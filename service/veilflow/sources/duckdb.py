@@ -24,7 +24,8 @@ from veilflow.model import (
     Start,
     Window,
 )
-from veilflow.sources.files import column_names, identity
+from veilflow.sources.files import column_names
+from veilflow.sources.local_files import LOCAL
 from veilflow.sources.ordering import SAME_ORDER, check_order, watched
 from veilflow.sources.relation import (
     FETCH_ROWS,
@@ -180,7 +181,7 @@ class DuckdbSource:
 
     @contextmanager
     def _connect(self) -> Iterator[Any]:
-        identity(self._config)
+        LOCAL.identity(self._config)
         try:
             with closing(duckdb.connect(str(self._config.path), read_only=True, config=_CONFIGURATION)) as connection:
                 connection.execute("set timezone = 'UTC'")

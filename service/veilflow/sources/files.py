@@ -1,4 +1,4 @@
-"""Opening files: identity, gzip and zstd, encodings, names of columns."""
+"""Reading files: fingerprints, gzip and zstd, encodings, names of columns."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import codecs
 import gzip
 import hashlib
 import hmac
+import io
 import re
 import unicodedata
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, cast
+from contextlib import contextmanager
+from typing import BinaryIO
 
 import pyarrow as pa
 
 from veilflow.errors import VeilError
-from veilflow.model import FileIdentity, SourceConfig
+from veilflow.model import SourceConfig
+from veilflow.sources.storage import Storage, unreadable
 
 #: What a block becomes stays in the processor's cache: with 1 MiB the same work takes three times as long, in page faults.
 _BLOCK = 1 << 18
@@ -64,64 +67,47 @@ def as_read(text: str) -> bytes:
     return b"".join(out)
 
 
-def identity(config: SourceConfig) -> FileIdentity:
-    """The file's size and time now. VEIL210 if it cannot be read."""
-    try:
-        facts = config.path.stat()
-    except OSError:
-        raise unreadable(config) from None
-    if not config.path.is_file():
-        raise unreadable(config)
-    return FileIdentity(config.shown, facts.st_size, facts.st_mtime_ns)
-
-
-def fingerprint(config: SourceConfig, key: bytes) -> str:
+def fingerprint(config: SourceConfig, storage: Storage, key: bytes) -> str:
     """See ``model.Source.fingerprints``. By samples, so that it takes no longer for a large file; the whole of a small one."""
-    size = identity(config).size
+    size = storage.identity(config).size
     mac = hmac.new(key, b"file\0" + size.to_bytes(8, "little"), hashlib.sha256)
     try:
-        with config.path.open("rb") as file:
+        with storage.open(config) as file:
             for sample in range(_SAMPLES):
                 file.seek(max(size - _SAMPLE_BYTES, 0) * sample // (_SAMPLES - 1))
                 mac.update(file.read(_SAMPLE_BYTES))
-    except OSError:
-        raise unreadable(config) from None
+    except OSError as error:
+        raise storage.failure(config, error) from None
     return mac.hexdigest()
 
 
-def unreadable(config: SourceConfig) -> VeilError:
-    """VEIL210 that names the file."""
-    return VeilError(
-        "VEIL210", f"{config.shown} cannot be read", "check the path, its permission and its kind", config.place
-    )
-
-
-def open_bytes(config: SourceConfig) -> BinaryIO:
-    """The file's bytes, unpacked if it is gzip or zstd (by its first bytes, whatever its name). VEIL211 if it is empty."""
-    try:
-        if config.path.stat().st_size == 0:
+@contextmanager
+def _opened(config: SourceConfig, storage: Storage, offset: int) -> Iterator[tuple[BinaryIO, bool]]:
+    """The file's bytes from an offset on, unpacked if it is gzip or zstd (by its first bytes, whatever its name), and
+    whether it is. VEIL211 if it is empty."""
+    with storage.open(config) as raw:
+        if raw.size() == 0:
             raise VeilError("VEIL211", f"{config.shown} is empty", "it needs at least a header", config.place)
-        file = config.path.open("rb")
-        start = file.read(4)
+        start = raw.read(4)
+        raw.seek(0)
+        file = io.BufferedReader(raw, storage.read_ahead) if storage.read_ahead else raw
         if start.startswith(_GZIP):
-            file.close()
-            return cast(BinaryIO, gzip.open(config.path, "rb"))
-        file.seek(0)
-        if start == _ZSTD:
-            return cast(BinaryIO, pa.CompressedInputStream(file, "zstd"))
-        return file
-    except OSError:
-        raise unreadable(config) from None
+            file = gzip.GzipFile(fileobj=file)
+        elif start == _ZSTD:
+            file = pa.CompressedInputStream(file, "zstd")
+        if offset:
+            file.seek(offset)
+        yield file, start.startswith(_GZIP) or start == _ZSTD
 
 
-def utf8_blocks(config: SourceConfig) -> Iterator[bytes]:
+def utf8_blocks(config: SourceConfig, storage: Storage) -> Iterator[bytes]:
     """The file's bytes as valid UTF-8, without a byte order mark or blank lines at its start, with a line end at its
     end. Bytes that the encoding does not allow are marked (``is_marked``), so that they cost their row and not the
     block. No block is empty. VEIL202 for an unknown encoding, VEIL210 where reading fails, VEIL211 if it is empty."""
-    return (data for data, _ahead in placed_blocks(config, 0))
+    return (data for data, _ahead in placed_blocks(config, storage, 0))
 
 
-def placed_blocks(config: SourceConfig, offset: int) -> Iterator[tuple[bytes, int | None]]:
+def placed_blocks(config: SourceConfig, storage: Storage, offset: int) -> Iterator[tuple[bytes, int | None]]:
     """As ``utf8_blocks``, from an offset in the file on. With each block: how far offsets in the file are ahead of those
     in what is yielded, or None where that is not made of the file's own bytes (gzip, another encoding, marked bytes)."""
     decoder = _decoder(config)
@@ -129,11 +115,8 @@ def placed_blocks(config: SourceConfig, offset: int) -> Iterator[tuple[bytes, in
     read = decoded = 0
     ahead = offset
     try:
-        with open_bytes(config) as file:
-            packed = isinstance(file, gzip.GzipFile | pa.CompressedInputStream)
+        with _opened(config, storage, offset) as (file, packed):
             own = not packed and is_utf8(config)
-            if offset:
-                file.seek(offset)
             while block := file.read(_BLOCK):
                 data = decoder.decode(block).encode("utf-8", "surrogatepass")
                 read, decoded = read + len(block), decoded + len(data)
@@ -146,7 +129,9 @@ def placed_blocks(config: SourceConfig, offset: int) -> Iterator[tuple[bytes, in
                     first, last = False, data[-1:]
                     yield data, (ahead if own else None)
             data = decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
-    except (OSError, EOFError, UnicodeError, zlib.error, pa.ArrowException):
+    except OSError as error:
+        raise storage.failure(config, error) from None
+    except (EOFError, UnicodeError, zlib.error, pa.ArrowException):
         # The exception holds the bytes.
         raise unreadable(config) from None
     if data or last != b"\n":

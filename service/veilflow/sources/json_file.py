@@ -23,8 +23,10 @@ from veilflow.model import (
     SourceSchema,
     Start,
 )
-from veilflow.sources.files import as_read, fingerprint, identity, is_marked, utf8_blocks
+from veilflow.sources.files import as_read, fingerprint, is_marked, utf8_blocks
+from veilflow.sources.local_files import LOCAL
 from veilflow.sources.rows import rechunk
+from veilflow.sources.storage import Storage
 
 _ROWS_A_PIECE = 8192
 _LARGEST_OBJECT = 64 << 20
@@ -34,21 +36,21 @@ class JsonSource:
     """One file of JSON objects. It has no header: its columns are those that policy and pipeline name, and a key that
     is none of them refuses the run while reading."""
 
-    def __init__(self, config: SourceConfig) -> None:
-        self._config = config
+    def __init__(self, config: SourceConfig, storage: Storage = LOCAL) -> None:
+        self._config, self._storage = config, storage
 
     def files(self) -> tuple[FileIdentity, ...]:
-        return (identity(self._config),)
+        return (self._storage.identity(self._config),)
 
     def schema(self) -> SourceSchema:
         names = dict.fromkeys([*self._config.types, *self._config.expected])
-        next(utf8_blocks(self._config), None)
+        next(utf8_blocks(self._config, self._storage), None)
         return SourceSchema(
             tuple(SourceColumn(name, self._config.types.get(name, TEXT)) for name in names), closed=False
         )
 
     def fingerprints(self, key: bytes) -> tuple[str, ...]:
-        return (fingerprint(self._config, key),)
+        return (fingerprint(self._config, self._storage, key),)
 
     def slices(self, columns: Sequence[SourceColumn], chunk_rows: int, start: Start = BEGINNING) -> Iterator[Slice]:
         yield from rechunk(self._pieces(columns, start), columns, chunk_rows, start)
@@ -79,7 +81,7 @@ class JsonSource:
 
     def _lines(self) -> Iterator[bytes]:
         rest = b""
-        for data in utf8_blocks(self._config):
+        for data in utf8_blocks(self._config, self._storage):
             *lines, rest = (rest + data).split(b"\n")
             yield from (line for line in lines if line.strip())
             self._bounded(len(rest))
@@ -90,7 +92,7 @@ class JsonSource:
         """The texts of the objects in a top-level array, one at a time."""
         decoder, scan = codecs.getincrementaldecoder("utf-8")(), json.JSONDecoder()
         text, at, expect = "", 0, "["
-        blocks = utf8_blocks(self._config)
+        blocks = utf8_blocks(self._config, self._storage)
         try:
             while True:
                 at = _skip_blanks(text, at)

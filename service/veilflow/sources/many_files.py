@@ -24,7 +24,8 @@ from veilflow.model import (
     Start,
     UnevenColumn,
 )
-from veilflow.sources.patterns import located, matching
+from veilflow.sources.patterns import matching
+from veilflow.sources.storage import Storage
 
 
 class ManyFiles:
@@ -35,24 +36,24 @@ class ManyFiles:
     """
 
     def __init__(
-        self, config: SourceConfig, open_one: Callable[[SourceConfig], Source], chosen: tuple[str, ...] | None = None
-    ) -> None:
-        self._config, self._open_one, self._chosen = config, open_one, chosen
+        self, config: SourceConfig, storage: Storage, open_one: Callable[[SourceConfig, Storage], Source],
+        chosen: tuple[str, ...] | None = None,
+    ) -> None:  # fmt: skip
+        self._config, self._storage, self._open_one, self._chosen = config, storage, open_one, chosen
 
     @cached_property
     def _listed(self) -> tuple[str, ...]:
         if self._chosen is not None:
             return self._chosen
-        return self._config.listed or matching(self._config)
+        return self._config.listed or matching(self._config, self._storage)
 
     def only(self, names: Sequence[str]) -> ManyFiles:
         """See ``model.Selectable``."""
-        return ManyFiles(self._config, self._open_one, tuple(names))
+        return ManyFiles(self._config, self._storage, self._open_one, tuple(names))
 
     def _file(self, number: int) -> tuple[str, Source]:
         name = self._listed[number]
-        one = replace(self._config, path=located(self._config, name), shown=name, listed=())
-        return name, self._open_one(one)
+        return name, self._open_one(self._storage.one(self._config, name), self._storage)
 
     def files(self) -> tuple[FileIdentity, ...]:
         """See ``model.Source``. VEIL310 for one of the list that is gone."""
@@ -62,7 +63,9 @@ class ManyFiles:
         name, source = self._file(number)
         try:
             return source.files()[0]
-        except VeilError:
+        except VeilError as error:
+            if error.code != "VEIL210":
+                raise
             raise VeilError(
                 "VEIL310", f"{name} is gone, or is no file any more", "put it back and resume, or start a new run",
                 self._config.place,

@@ -14,18 +14,20 @@ import pyarrow.parquet as pq
 from veilflow.errors import VeilError
 from veilflow.model import BEGINNING, FileIdentity, Part, Slice, SourceColumn, SourceConfig, SourceSchema, Start
 from veilflow.sources.arrow_types import column_type, plain_batch
-from veilflow.sources.files import column_names, fingerprint, identity, unreadable
+from veilflow.sources.files import column_names, fingerprint
+from veilflow.sources.local_files import LOCAL
 from veilflow.sources.rows import Piece, rechunk
+from veilflow.sources.storage import Storage, unreadable
 
 
 class ParquetSource:
     """One Parquet file; its own types hold unless the pipeline declares others."""
 
-    def __init__(self, config: SourceConfig) -> None:
-        self._config = config
+    def __init__(self, config: SourceConfig, storage: Storage = LOCAL) -> None:
+        self._config, self._storage = config, storage
 
     def files(self) -> tuple[FileIdentity, ...]:
-        return (identity(self._config),)
+        return (self._storage.identity(self._config),)
 
     def schema(self) -> SourceSchema:
         with self._open() as file:
@@ -39,7 +41,7 @@ class ParquetSource:
         )
 
     def fingerprints(self, key: bytes) -> tuple[str, ...]:
-        return (fingerprint(self._config, key),)
+        return (fingerprint(self._config, self._storage, key),)
 
     def slices(self, columns: Sequence[SourceColumn], chunk_rows: int, start: Start = BEGINNING) -> Iterator[Slice]:
         yield from rechunk(self._pieces(chunk_rows, start), columns, chunk_rows, start)
@@ -62,29 +64,31 @@ class ParquetSource:
         yield from takewhile(lambda piece: end is None or piece.number < end, pieces)
 
     def _pieces(self, rows: int, start: Start) -> Iterator[Piece]:
-        try:
-            with self._open() as file:
-                names = list(column_names(file.schema_arrow.names, self._config))
-                groups, position = _groups_from(file.metadata, start.position)
-                for batch in file.iter_batches(batch_size=min(rows, 65_536), row_groups=groups):
-                    yield (
-                        plain_batch(batch.rename_columns(names)),
-                        np.arange(position, position + batch.num_rows, dtype=np.int64),
-                        [],
-                    )
-                    position += batch.num_rows
-        except (pa.ArrowException, OSError):
-            raise unreadable(self._config) from None
+        with self._open() as file:
+            names = list(column_names(file.schema_arrow.names, self._config))
+            groups, position = _groups_from(file.metadata, start.position)
+            for batch in file.iter_batches(batch_size=min(rows, 65_536), row_groups=groups):
+                yield (
+                    plain_batch(batch.rename_columns(names)),
+                    np.arange(position, position + batch.num_rows, dtype=np.int64),
+                    [],
+                )
+                position += batch.num_rows
 
-    def _open(self) -> pq.ParquetFile:
-        if identity(self._config).size == 0:
-            raise VeilError(
-                "VEIL211", f"{self._config.shown} is empty", "it needs a Parquet file's metadata", self._config.place
-            )
+    @contextmanager
+    def _open(self) -> Iterator[pq.ParquetFile]:
+        config = self._config
         try:
-            return pq.ParquetFile(self._config.path, pre_buffer=False)
-        except (pa.ArrowException, OSError):
-            raise unreadable(self._config) from None
+            with self._storage.open(config) as file:
+                if file.size() == 0:
+                    raise VeilError(
+                        "VEIL211", f"{config.shown} is empty", "it needs a Parquet file's metadata", config.place
+                    )
+                yield pq.ParquetFile(file, pre_buffer=False)
+        except OSError as error:
+            raise self._storage.failure(config, error) from None
+        except pa.ArrowException:
+            raise unreadable(config) from None
 
 
 def shared(places: Sequence[int], workers: int) -> list[int]:

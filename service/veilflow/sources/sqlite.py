@@ -22,7 +22,8 @@ from veilflow.model import (
     Start,
     Window,
 )
-from veilflow.sources.files import column_names, identity
+from veilflow.sources.files import column_names
+from veilflow.sources.local_files import LOCAL
 from veilflow.sources.ordering import SAME_ORDER, check_order, watched
 from veilflow.sources.relation import (
     FETCH_ROWS,
@@ -181,7 +182,7 @@ class SqliteSource:
     def _view(self) -> Iterator[sqlite3.Connection]:
         """A connection in a read transaction, with the table or query as a temporary view: so its types are known."""
         config = self._config
-        identity(config)
+        LOCAL.identity(config)
         try:
             address = f"{config.path.resolve().as_uri()}?mode=rw"
             with closing(sqlite3.connect(address, uri=True, timeout=30, isolation_level=None)) as connection:
