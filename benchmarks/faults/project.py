@@ -65,12 +65,13 @@ def write_project(directory: Path, login: str = "") -> None:
         (directory / name).chmod(0o600)
 
 
-def write_names(directory: Path, warehouse: str | None = None) -> None:
-    """``secrets/names.yaml``; the address is that of the connection ``warehouse``."""
+def write_names(directory: Path, warehouse: str | None = None, lock_seconds: float = 30) -> None:
+    """``secrets/names.yaml``; the address is that of the connection ``warehouse``, and so is its patience with locks."""
+    connection = {"url": warehouse, "credential": "login", "lock_timeout_seconds": lock_seconds}
     names = {
         "version": 1, "stores": {"files": {"kind": "file"}},
         "secrets": {"keyring": {"store": "files", "path": "keyring"}, "login": {"store": "files", "path": "login"}},
-        "connections": {"warehouse": {"url": warehouse, "credential": "login"}} if warehouse else {},
+        "connections": {"warehouse": connection} if warehouse else {},
         "keyring": "keyring",
     }  # fmt: skip
     (directory / "secrets/names.yaml").write_text(json.dumps(names))

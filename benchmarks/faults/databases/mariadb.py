@@ -126,15 +126,19 @@ class Mariadb:
         if not self.server.alive():
             self.server.start()
 
+    def write_names(self, lock_seconds: float = 30) -> None:
+        """``secrets/names.yaml`` with the connection."""
+        write_names(self.project, self.server.url.replace(str(self.server.port), str(self.proxy.port)), lock_seconds)
+
     @contextmanager
     def busy(self) -> Iterator[None]:
-        self._change("set global lock_wait_timeout = 1", "set global innodb_lock_wait_timeout = 1")
+        self.write_names(lock_seconds=1)
         with self.connect() as connection:
             connection.begin()
             _run(connection, "select count(*) from people for update")
             yield
             connection.rollback()
-        self._change("set global lock_wait_timeout = 86400", "set global innodb_lock_wait_timeout = 50")
+        self.write_names()
 
     def waits(self) -> bool:
         with self.connect() as connection:
@@ -205,5 +209,6 @@ def opened(project: Path) -> Iterator[Mariadb]:
     with running_mariadb(lambda data: small_disk(data, "mysql"), _OPTIONS) as server:
         write_project(project, PASSWORD)
         proxy = Proxy(server.port)
-        write_names(project, server.url.replace(str(server.port), str(proxy.port)))
-        yield Mariadb(project, server, proxy, server.data if server.data.is_mount() else None)
+        database = Mariadb(project, server, proxy, server.data if server.data.is_mount() else None)
+        database.write_names()
+        yield database

@@ -51,10 +51,10 @@ class PostgresqlDatabase:
     def target(self) -> str:
         return "kind: postgresql, connection: warehouse, table: people"
 
-    def write_names(self, options: str = "") -> None:
+    def write_names(self, lock_seconds: float = 30) -> None:
         """``secrets/names.yaml`` with the connection."""
         url = self.server.bare_url.replace(str(self.server.port), str(self.proxy.port))
-        write_names(self.project, f"{url}?options={options}" if options else url)
+        write_names(self.project, url, lock_seconds)
 
     @contextmanager
     def connect(self) -> Iterator[psycopg.Connection[Any]]:
@@ -114,7 +114,7 @@ class PostgresqlDatabase:
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        self.write_names("-c%20lock_timeout%3D300")
+        self.write_names(lock_seconds=0.3)
         with self.connect() as connection, connection.transaction():
             connection.execute("lock table people in share mode")
             yield

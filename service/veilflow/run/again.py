@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 
 from veilflow.errors import PassingFault
@@ -10,6 +11,8 @@ from veilflow.errors import PassingFault
 #: Half a minute in all: a server that restarts, or hands over to another, is back by then. After that the run ends, and
 #: can be resumed.
 _DELAYS_SECONDS = (0.1, 0.3, 1.0, 3.0, 6.0, 10.0, 10.0)
+#: Attempts may themselves wait, for a lock: none begins so long after the first fault.
+_LAST_BEGINS_SECONDS = 30.0
 #: A statement that took too long would take as long again.
 _NOT_AGAIN = ("VEIL409",)
 
@@ -20,14 +23,15 @@ def persistently(do: Callable[[], object], done: Callable[[], bool], stopped: Ca
     ``done`` asks over a new connection, after whatever the lost one was at has ended. ``stopped`` waits so many seconds
     and tells whether to give up. Raises the last fault.
     """
-    failed = False
+    failed_at: float | None = None
     for delay in (*_DELAYS_SECONDS, None):
         try:
-            if not (failed and done()):
+            if failed_at is None or not done():
                 do()
             return
         except PassingFault as fault:
+            failed_at = time.monotonic() if failed_at is None else failed_at
+            late = time.monotonic() - failed_at > _LAST_BEGINS_SECONDS
             # Jittered: two that met in a deadlock must not meet again.
-            if delay is None or fault.code in _NOT_AGAIN or stopped(delay * random.uniform(0.5, 1.0)):
+            if delay is None or late or fault.code in _NOT_AGAIN or stopped(delay * random.uniform(0.5, 1.0)):
                 raise
-            failed = True

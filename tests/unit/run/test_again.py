@@ -54,6 +54,21 @@ def test_it_is_given_up_in_the_end(server: Server) -> None:
     assert server.rows == 0
 
 
+def test_attempts_that_wait_for_a_lock_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that took half a minute itself is followed by one more, not by seven."""
+    clock, begun = [0.0], []
+    monkeypatch.setattr("veilflow.run.again.time.monotonic", lambda: clock[0])
+
+    def load() -> None:
+        begun.append(clock[0])
+        clock[0] += 30.5
+        raise PassingFault("VEIL408", "busy", "wait")
+
+    with pytest.raises(PassingFault):
+        persistently(load, lambda: False, lambda _seconds: False)
+    assert begun == [0, 30.5]
+
+
 def test_a_run_that_stops_and_a_refusal_are_not_waited_for() -> None:
     """A signal ends the waiting; what the database refuses it would refuse again."""
     with pytest.raises(PassingFault):
