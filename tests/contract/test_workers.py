@@ -98,7 +98,7 @@ class Staged:
         target = target or SideBySide(pa.schema([]))
         with parts_of(self.source, self.columns, self.chunk_rows, workers or 1) as parts:
             receipts = stage(
-                parts, process, None, target, hold_refused=False, deadline=None, on_progress=lambda _progress: None, workers=workers  # type: ignore[arg-type]
+                parts, process, None, target, hold_refused=False, reopen=lambda: target.open("01A"), deadline=None, on_progress=lambda _progress: None, workers=workers  # type: ignore[arg-type]
             )  # fmt: skip
         target.publish({})
         return receipts, target
