@@ -67,7 +67,7 @@ _SETTLING_SECONDS = 2.0
 class PostgresqlTarget:
     """A table of a PostgreSQL database; ``table`` may name its schema: ``schema.table``."""
 
-    parallel_writers = 3
+    parallel_writers = 2
 
     def __init__(self, url: Callable[[], Secret], output: Output) -> None:
         self._url, self._output, self._schema = url, output, output.schema
