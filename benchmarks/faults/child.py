@@ -21,7 +21,7 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     ["veilflow.cli.commands", "veilflow.cli.progress", "veilflow.cli.project", "veilflow.run", "veilflow.sources.csv_file",
      "polars", "polars_hash", "pandas", "sqlalchemy", "psycopg", "pymysql", "adbc_driver_postgresql.dbapi",
-     "adbc_driver_sqlite.dbapi", "cryptography.hazmat.backends.openssl.backend", "benchmarks.faults.broken"]
+     "cryptography.hazmat.backends.openssl.backend", "benchmarks.faults.broken"]
 )  # fmt: skip
 
 

@@ -162,6 +162,50 @@ def test_a_rekey_that_is_killed_leaves_the_old_table(place: Place) -> None:
     assert len(place.rows()) == ROWS and not set(place.rows()) & set(before)
 
 
+@pytest.mark.parametrize("log", ["delete", "wal"])
+def test_a_large_file_is_sound_after_a_rekey_during_which_others_read_it(
+    project: Project, make_store: Callable[[str], Store], log: str
+) -> None:
+    """The table is read page by page while its successor is written into the same file; others see the one or the
+    other, and the end is what a replace run under the new key version makes."""
+    rows = 60_000
+    place = Place(project, make_store("sqlite"))
+    place.edit("pipelines/people.yaml", "chunk_rows: 100", "chunk_rows: 5000")
+    project.write("data/people.csv", "\n".join([HEADER, *map(line, range(8, rows + 8))]) + "\n")
+    place.store.sql(f"pragma journal_mode = {log}")
+    assert place.run().exit_status == 0
+    before = place.rows()
+    place.rotate()
+    flag = project.write("reading", "on")
+    reader = subprocess.Popen(
+        [sys.executable, "-c", READER, str(place.store.path), str(flag), str(rows)], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        done = place.rekey()
+    finally:
+        flag.write_text("off")
+        said = reader.communicate(timeout=60)[1]
+    assert (done.exit_status, reader.returncode) == (0, 0), (done.errors, said)
+    assert place.store.sql("pragma integrity_check") == [("ok",)]
+    rekeyed = place.rows()
+    assert not set(rekeyed) & set(before)
+    assert place.run().exit_status == 0
+    assert rekeyed == place.rows()
+
+
+#: Reads a published table again and again, and fails at a file that is damaged or a table that is not whole.
+READER = """
+import sqlite3, sys
+from pathlib import Path
+
+while Path(sys.argv[2]).read_text() != "off":
+    connection = sqlite3.connect(sys.argv[1], timeout=60)
+    found = connection.execute("select (select quick_check from pragma_quick_check), count(*) from people").fetchone()
+    connection.close()
+    if found != ("ok", int(sys.argv[3])):
+        sys.exit(str(found))
+"""
+
 #: A re-key whose process ends in the middle of a step.
 DYING = """
 import os, sys

@@ -1,4 +1,4 @@
-"""SQLite: one writer, ADBC ingest, one publishing transaction."""
+"""SQLite: one writer by `sqlite3`, the library that everything here reads it by, and one publishing transaction."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ from veilflow.targets.sqlite_schema import (
 _STAGING = "veilflow_staging_"
 _MOST_COLUMNS = 2000  # SQLITE_MAX_COLUMN
 _PATIENCE_SECONDS = 30
+_BOUND_ROWS = 4096  # as Python values at once
 
 
 class SqliteTarget:
@@ -154,13 +155,7 @@ class SqliteTarget:
 
     @contextmanager
     def writer(self) -> Iterator[Writer]:
-        from adbc_driver_sqlite import dbapi
-
-        with closing(dbapi.connect(str(self._path))) as connection:
-            with connection.cursor() as cursor:
-                # ADBC's own patience is none: who reads the table at the moment of a commit would fail the run.
-                cursor.execute(f"pragma busy_timeout = {_PATIENCE_SECONDS * 1000}")
-                cursor.fetchall()
+        with self._connect() as connection:
             yield _SqliteWriter(connection, self)
 
     def staged_rows(self) -> int:
@@ -292,20 +287,18 @@ class SqliteTarget:
 
 
 class _SqliteWriter:
-    """ADBC's connection: the rows and their receipt in one transaction."""
+    """The rows and their receipt in one transaction."""
 
-    def __init__(self, connection: Any, target: SqliteTarget) -> None:
+    def __init__(self, connection: sqlite3.Connection, target: SqliteTarget) -> None:
         self._connection, self._target = connection, target
 
     def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
         target = self._target
-        with self._undoing(rows):
+        with self._transaction(rows):
             self._insert(rows)
-            with self._connection.cursor() as cursor:
-                cursor.execute(
-                    f"insert into {TABLE} values (?, ?, ?, ?, ?)",
-                    receipt_values(target._run_id, target._table, receipt),
-                )
+            self._connection.execute(
+                f"insert into {TABLE} values (?, ?, ?, ?, ?)", receipt_values(target._run_id, target._table, receipt)
+            )
             self._connection.commit()
         with target._connect(read_only=True) as connection:
             seen = target._metadata(connection).has_receipt(receipt.chunk)
@@ -313,31 +306,36 @@ class _SqliteWriter:
             raise VeilError("VEIL102", "the database took a chunk and did not keep it", "run again")
 
     def attempt(self, rows: pa.RecordBatch | pa.Table) -> None:
-        with self._undoing(rows):
+        with self._transaction(rows):
             self._insert(rows)
-            self._connection.rollback()
 
     def _insert(self, rows: pa.RecordBatch | pa.Table) -> None:
-        if rows.num_rows:
-            with self._connection.cursor() as cursor:
-                cursor.adbc_ingest(self._target._staging, storable(pa.table(rows)), mode="append")
+        names = rows.schema.names
+        insert = (
+            f"insert into {quote(self._target._staging)} ({', '.join(map(quote, names))})"
+            f" values ({', '.join('?' * len(names))})"
+        )
+        for batch in storable(pa.table(rows)).to_batches(_BOUND_ROWS):
+            self._connection.executemany(insert, zip(*(column.to_pylist() for column in batch.columns), strict=True))
 
     @contextmanager
-    def _undoing(self, rows: pa.RecordBatch | pa.Table) -> Iterator[None]:
-        """Roll back what fails; the error becomes ours."""
+    def _transaction(self, rows: pa.RecordBatch | pa.Table) -> Iterator[None]:
+        """What is not committed is rolled back; what fails becomes ours."""
         try:
+            self._connection.execute("begin immediate")
             yield
         except Exception as error:
-            with suppress(Exception):
-                self._connection.rollback()
             raise _mapped(error, self._target._path, rows.schema.names) from None
+        finally:
+            with suppress(sqlite3.Error):
+                self._connection.rollback()
 
 
 def _mapped(error: BaseException, path: Path, columns: Sequence[str] = ()) -> VeilError:
     """Ours for SQLite's error, whose text names tables and columns: they may say anything."""
     if isinstance(error, VeilError):
         return error
-    text = str(error).partition("\nquery was:")[0].lower()
+    text = str(error).lower()
     if isinstance(error, sqlite3.IntegrityError) or "constraint failed" in text or "cannot store" in text:
         return VeilError(
             "VEIL319", f"a constraint of the table refuses a row{_which(str(error), columns)}",
