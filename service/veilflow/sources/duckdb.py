@@ -192,6 +192,12 @@ class DuckdbSource:
             raise PassingFault(
                 "VEIL401", f"{self._config.shown} is open in another program", "close it, or wait, and run again"
             ) from None
+        except duckdb.ConnectionException as error:
+            if "different configuration" not in str(error):
+                raise unreadable_relation(self._config) from None
+            raise PassingFault(
+                "VEIL401", f"another run of this process writes {self._config.shown}", "wait for it, and run again"
+            ) from None
         except (duckdb.Error, pa.ArrowException):
             raise unreadable_relation(self._config) from None
 

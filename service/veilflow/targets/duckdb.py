@@ -348,6 +348,8 @@ def _mapped(error: duckdb.Error, path: Path, columns: Sequence[str] = ()) -> Vei
         return VeilError("VEIL101", f"the disk of {path.name} is full or cannot be written", "free some space and run again")  # fmt: skip
     if "lock" in text and isinstance(error, duckdb.IOException):
         return PassingFault("VEIL401", f"{path.name} is open in another program", "close it, or wait, and run again")
+    if "different configuration" in text:
+        return PassingFault("VEIL401", f"another run of this process reads {path.name}", "wait for it, and run again")
     if isinstance(error, duckdb.IOException | duckdb.SerializationException | duckdb.ConnectionException):
         return VeilError("VEIL214", f"{path.name} cannot be opened as a DuckDB database for writing", "name another file")  # fmt: skip
     return VeilError(
