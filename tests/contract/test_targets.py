@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -371,6 +373,26 @@ connection.execute("select * from _veilflow").fetchall()
 print("reading", flush=True)
 sys.stdin.read(1)
 """
+
+
+def test_sqlite_stores_each_cell_in_the_class_of_its_type(tmp_path: Path) -> None:
+    """Also in the last statement of a chunk, which has fewer rows; a NUL character does not end a text."""
+    cells: list[tuple[pa.DataType, Any, str, Any]] = [
+        (pa.string(), "a\0b\U0001f600", "text", "a\0b\U0001f600"), (pa.string(), "", "text", ""),
+        (pa.string(), "x" * 70_000, "text", "x" * 70_000), (pa.binary(), b"\0\xff", "blob", b"\0\xff"),
+        (pa.int64(), 2**63 - 1, "integer", 2**63 - 1), (pa.int64(), -(2**63), "integer", -(2**63)),
+        (pa.uint64(), 2**64 - 1, "text", "18446744073709551615"), (pa.bool_(), True, "integer", 1),
+        (pa.float64(), 1.0, "real", 1.0), (pa.float32(), 0.1, "real", 0.10000000149011612),
+        (pa.decimal128(38, 2), Decimal("1E+30"), "text", "1" + "0" * 30 + ".00"),
+        (pa.date32(), date(1908, 12, 9), "text", "1908-12-09"), (pa.int64(), None, "null", None),
+        (pa.timestamp("us"), datetime(2024, 2, 29, 1, 2, 3, 4), "text", "2024-02-29 01:02:03.000004"),
+    ]  # fmt: skip
+    rows = 151
+    table = pa.table({f"c{number}": pa.array([cell] * rows, kind) for number, (kind, cell, _, _) in enumerate(cells)})
+    store = Store("sqlite", tmp_path / "o.db")
+    store.run("01A", table)
+    for number, (_, _, stored, value) in enumerate(cells):
+        assert store.sql(f'select typeof(c{number}), c{number} from "order"') == [(stored, value)] * rows
 
 
 def test_somebody_who_reads_sqlite_makes_a_commit_wait_and_not_fail(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from functools import lru_cache
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,7 @@ _STAGING = "veilflow_staging_"
 _MOST_COLUMNS = 2000  # SQLITE_MAX_COLUMN
 _PATIENCE_SECONDS = 30
 _BOUND_ROWS = 4096  # as Python values at once
+_BOUND_VALUES = 1000  # by a statement; SQLite's own limit is 32,766
 
 
 class SqliteTarget:
@@ -310,13 +313,15 @@ class _SqliteWriter:
             self._insert(rows)
 
     def _insert(self, rows: pa.RecordBatch | pa.Table) -> None:
+        """Many rows by a statement: `sqlite3` gives the interpreter's lock away for each, and waits to have it back."""
         names = rows.schema.names
-        insert = (
-            f"insert into {quote(self._target._staging)} ({', '.join(map(quote, names))})"
-            f" values ({', '.join('?' * len(names))})"
-        )
+        together = max(1, _BOUND_VALUES // len(names))
         for batch in storable(pa.table(rows)).to_batches(_BOUND_ROWS):
-            self._connection.executemany(insert, zip(*(column.to_pylist() for column in batch.columns), strict=True))
+            values = chain.from_iterable(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+            for start in range(0, batch.num_rows, together):
+                count = min(together, batch.num_rows - start)
+                statement = _insert_statement(self._target._staging, tuple(names), count)
+                self._connection.execute(statement, tuple(islice(values, count * len(names))))
 
     @contextmanager
     def _transaction(self, rows: pa.RecordBatch | pa.Table) -> Iterator[None]:
@@ -329,6 +334,12 @@ class _SqliteWriter:
         finally:
             with suppress(sqlite3.Error):
                 self._connection.rollback()
+
+
+@lru_cache(maxsize=8)
+def _insert_statement(table: str, columns: tuple[str, ...], rows: int) -> str:
+    row = f"({', '.join('?' * len(columns))})"
+    return f"insert into {quote(table)} ({', '.join(map(quote, columns))}) values {', '.join([row] * rows)}"
 
 
 def _mapped(error: BaseException, path: Path, columns: Sequence[str] = ()) -> VeilError:
