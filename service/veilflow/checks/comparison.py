@@ -14,10 +14,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from veilflow.checks.ambiguity import longest_for_re
 from veilflow.checks.catalogue import KNOWN_EXPECTATIONS
 from veilflow.checks.compiled import build_test
 from veilflow.checks.conditions import fit_condition
-from veilflow.checks.patterns import longest_for_re, parse_pattern
+from veilflow.checks.patterns import parse_pattern
 from veilflow.errors import VeilError
 from veilflow.model import TEXT, CheckPlan, ColumnType, RowCondition
 

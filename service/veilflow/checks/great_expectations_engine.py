@@ -18,10 +18,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from veilflow.checks.ambiguity import longest_for_re
 from veilflow.checks.cells import cells, form_of, unjudged
 from veilflow.checks.great_expectations_import import import_great_expectations
 from veilflow.checks.own import expectation_of
-from veilflow.checks.patterns import longest_for_re
 from veilflow.errors import VeilError
 from veilflow.model import TEXT, CheckOutcome, CheckPlan, Chunk, SourceColumn
 

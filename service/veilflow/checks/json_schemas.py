@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from veilflow.checks.patterns import by_distinct, longest_for_re
+from veilflow.checks.ambiguity import longest_for_re
+from veilflow.checks.patterns import by_distinct
 
 
 def schema_test(schema: Mapping[str, Any]) -> Callable[[pa.Array], pa.Array]:

@@ -17,13 +17,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from veilflow.checks.ambiguity import Explodes, longest_for_re
+
 #: ``re``'s own parser; its tree is what both engines agree on.
 _sre: Any = importlib.import_module("re._parser")
-#: The steps that one cell may cost in ``re``: a tenth of a second.
-_STEPS_A_CELL = 10_000_000
-#: Nested or adjacent repetitions that backtracking may try against each other.
-_MAX_DEGREE = 2
-_MAX_OPTIONAL = 10
 
 _ASCII = {
     "CATEGORY_DIGIT": "0-9", "CATEGORY_WORD": "0-9A-Za-z_", "CATEGORY_SPACE": r"\t-\r\x1c-\x20",
@@ -83,32 +80,20 @@ def by_distinct(values: pa.Array, test: Callable[[str], bool]) -> pa.Array:
 def parse_pattern(source: str) -> Pattern:
     """The pattern in its two forms. ValueError for one that RE2 cannot judge and that could explode in ``re``."""
     tree = _sre.parse(source)
-    longest = _longest(tree)
     try:
         re2 = _checked(_flags(tree) + _sequence(tree, _ASCII, tail=True))
     except _NotInRe2:
-        if longest is None:
-            raise ValueError(
-                "its pattern needs lookaround, a back-reference or the like, which only Python's re knows, and "
-                "could take forever there: repetitions stand in each other, or are too many"
-            ) from None
-        return Pattern(source, None, True, None, longest)
-    matters = _unicode_matters(tree)
-    wide = None
-    if matters and longest is None:
+        return Pattern(source, None, True, None, longest_for_re(source))
+    if not _unicode_matters(tree):
+        return Pattern(source, re2, False, None, 0)
+    try:
+        return Pattern(source, re2, True, None, longest_for_re(source))
+    except Explodes as explodes:
         try:
             wide = _checked(_flags(tree) + _sequence(tree, _UNICODE, tail=True))
         except _NotInRe2:
-            raise ValueError("its pattern repeats repetitions around \\b, which could take forever on text that is not ASCII") from None  # fmt: skip
-    return Pattern(source, re2, matters, wide, longest or 0)
-
-
-def longest_for_re(source: str) -> int:
-    """The longest text that ``re`` may be given with this pattern. ValueError where no length is safe."""
-    longest = _longest(_sre.parse(source))
-    if longest is None:
-        raise ValueError("a pattern could take forever: repetitions stand in each other, or are too many")
-    return longest
+            raise explodes from None
+        return Pattern(source, re2, True, wide, 0)
 
 
 def _checked(pattern: str) -> str:
@@ -236,48 +221,3 @@ def _inside(op: str, value: Any) -> list[Any]:
     if op == "GROUPREF_EXISTS":
         return [branch for branch in value[1:] if branch is not None]
     return []
-
-
-# --- what a pattern may cost in re ------------------------------------------------------------
-
-
-def _longest(tree: Any) -> int | None:
-    """The longest text that ``re`` may be given for ``_STEPS_A_CELL``; None where no length is safe.
-
-    One repetition, or none in another, costs at most (length) ** (repetitions + 1) steps.
-    """
-    degree, optional = _cost(tree)
-    if degree > _MAX_DEGREE or optional > _MAX_OPTIONAL:
-        return None
-    return int((_STEPS_A_CELL >> optional) ** (1 / (degree + 1)))
-
-
-def _cost(nodes: Any) -> tuple[int, int]:
-    """Repetitions of variable length, and optional parts; beyond the limit where they stand in each other.
-    Assertions are not tried again once they held, so of them the dearest counts."""
-    degree = optional = asserted = 0
-    for op, value in nodes:
-        inner = [_cost(one) for one in _inside(str(op), value)]
-        inner_degree = sum(one for one, _ in inner)
-        optional += sum(one for _, one in inner) + (len(inner) - 1 if str(op) == "BRANCH" else 0)
-        if str(op).startswith("ASSERT"):
-            asserted = max(asserted, inner_degree)
-            continue
-        degree += inner_degree
-        if str(op).endswith("_REPEAT"):
-            low, high, body = value
-            if high > 1 and _varies(body):
-                return _MAX_DEGREE + 1, optional
-            if high > 1 and low != high:
-                degree += 1
-            elif low != high:
-                optional += 1
-    return degree + asserted, optional
-
-
-def _varies(nodes: Any) -> bool:
-    """Whether a text can be matched in more than one way, so that a repetition around it multiplies the ways."""
-    return any(
-        str(op) in ("BRANCH", "GROUPREF_EXISTS") or (str(op).endswith("_REPEAT") and value[0] != value[1])
-        for op, value in _walk(nodes)
-    )
