@@ -27,7 +27,8 @@ from veilflow.model import (
     Start,
 )
 from veilflow.sources.csv_rows import RowEnds
-from veilflow.sources.files import as_read, column_names, fingerprint, is_marked, is_utf8, placed_blocks, utf8_blocks
+from veilflow.sources.decoding import as_read, is_marked, is_utf8
+from veilflow.sources.files import column_names, fingerprint, placed_blocks, utf8_blocks
 from veilflow.sources.local_files import LOCAL
 from veilflow.sources.rows import Positions, cast_chunk
 from veilflow.sources.storage import Storage
@@ -186,7 +187,7 @@ class _CsvSlice:
                 quoted_strings_can_be_null=False,
                 null_values=list(config.null_values),
                 # What came as UTF-8 was decoded once; other encodings can write what UTF-8 does not allow.
-                check_utf8=not is_utf8(config),
+                check_utf8=not is_utf8(config.encoding),
             ),
         )  # fmt: skip
 

@@ -1,13 +1,11 @@
-"""Reading files: fingerprints, gzip and zstd, encodings, names of columns."""
+"""Reading files: fingerprints, gzip and zstd, blocks of UTF-8, names of columns."""
 
 from __future__ import annotations
 
-import codecs
 import gzip
 import hashlib
 import hmac
 import io
-import re
 import unicodedata
 import zlib
 from collections.abc import Iterator, Sequence
@@ -18,6 +16,7 @@ import pyarrow as pa
 
 from veilflow.errors import VeilError
 from veilflow.model import SourceConfig
+from veilflow.sources.decoding import decoder_of, is_utf8
 from veilflow.sources.storage import Storage, unreadable
 
 #: What a block becomes stays in the processor's cache: with 1 MiB the same work takes three times as long, in page faults.
@@ -25,46 +24,6 @@ _BLOCK = 1 << 18
 _SAMPLES = 16
 _SAMPLE_BYTES = 1 << 16
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-#: Python's ways to write text in other text, which no program writes files in; some run escapes of the file.
-_NO_FILE_ENCODINGS = (
-    "unicode-escape",
-    "raw-unicode-escape",
-    "unicode_escape",
-    "raw_unicode_escape",
-    "utf-7",
-    "idna",
-    "punycode",
-    "undefined",
-)
-_MARKS = re.compile("([\ufdd0-\ufddf])([\ufde0-\ufdef])")
-
-
-def _mark(error: UnicodeError) -> tuple[str, int]:
-    """Undecodable bytes as pairs of noncharacters: valid UTF-8 that no text holds, and each pair is one byte.
-
-    pyarrow cannot hand over a ragged row that is not UTF-8, so the bytes themselves cannot be passed on.
-    """
-    if not isinstance(error, UnicodeDecodeError):
-        raise error
-    bad = error.object[error.start : error.end]
-    return "".join(chr(0xFDD0 + (byte >> 4)) + chr(0xFDE0 + (byte & 15)) for byte in bad), error.end
-
-
-codecs.register_error("veilflow-mark", _mark)
-
-
-def is_marked(text: str) -> bool:
-    """Whether the text holds bytes that the file's encoding does not allow."""
-    return _MARKS.search(text) is not None
-
-
-def as_read(text: str) -> bytes:
-    """The bytes of a text from ``utf8_blocks``, with undecodable bytes as they were."""
-    parts = _MARKS.split(text)
-    out = [parts[0].encode("utf-8", "surrogatepass")]
-    for high, low, rest in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
-        out += [bytes([(ord(high) - 0xFDD0) << 4 | ord(low) - 0xFDE0]), rest.encode("utf-8", "surrogatepass")]
-    return b"".join(out)
 
 
 def fingerprint(config: SourceConfig, storage: Storage, key: bytes) -> str:
@@ -110,17 +69,17 @@ def utf8_blocks(config: SourceConfig, storage: Storage) -> Iterator[bytes]:
 def placed_blocks(config: SourceConfig, storage: Storage, offset: int) -> Iterator[tuple[bytes, int | None]]:
     """As ``utf8_blocks``, from an offset in the file on. With each block: how far offsets in the file are ahead of those
     in what is yielded, or None where that is not made of the file's own bytes (gzip, another encoding, marked bytes)."""
-    decoder = _decoder(config)
+    decoder = decoder_of(config)
     last, first = b"\n", offset == 0
     read = decoded = 0
     ahead = offset
     try:
         with _opened(config, storage, offset) as (file, packed):
-            own = not packed and is_utf8(config)
+            own = not packed and is_utf8(config.encoding)
             while block := file.read(_BLOCK):
-                data = decoder.decode(block).encode("utf-8", "surrogatepass")
+                data = decoder.decode(block)
                 read, decoded = read + len(block), decoded + len(data)
-                own = own and read - len(decoder.getstate()[0]) == decoded
+                own = own and read - len(decoder.held) == decoded
                 if first:
                     stripped = data.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
                     ahead += len(data) - len(stripped)
@@ -128,7 +87,7 @@ def placed_blocks(config: SourceConfig, storage: Storage, offset: int) -> Iterat
                 if data:
                     first, last = False, data[-1:]
                     yield data, (ahead if own else None)
-            data = decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
+            data = decoder.decode(b"", final=True)
     except OSError as error:
         raise storage.failure(config, error) from None
     except (EOFError, UnicodeError, zlib.error, pa.ArrowException):
@@ -136,27 +95,6 @@ def placed_blocks(config: SourceConfig, storage: Storage, offset: int) -> Iterat
         raise unreadable(config) from None
     if data or last != b"\n":
         yield data + b"\n", None
-
-
-def is_utf8(config: SourceConfig) -> bool:
-    """Whether the file's encoding is UTF-8, under whichever name."""
-    return codecs.lookup(config.encoding).name == "utf-8"
-
-
-def _decoder(config: SourceConfig) -> codecs.IncrementalDecoder:
-    try:
-        if codecs.lookup(config.encoding).name in _NO_FILE_ENCODINGS:
-            raise LookupError
-        decoder = codecs.getincrementaldecoder(config.encoding)("veilflow-mark")
-        known = isinstance(decoder.decode(b""), str)
-        decoder.reset()
-    except (LookupError, TypeError, AssertionError, ValueError):
-        known = False
-    if not known:
-        raise VeilError(
-            "VEIL202", f'there is no encoding "{config.encoding}"', "for example: utf-8, utf-16, gb18030, latin-1", config.place
-        ) from None  # fmt: skip
-    return decoder
 
 
 def column_names(raw: Sequence[str], config: SourceConfig) -> tuple[str, ...]:

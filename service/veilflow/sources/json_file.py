@@ -23,7 +23,8 @@ from veilflow.model import (
     SourceSchema,
     Start,
 )
-from veilflow.sources.files import as_read, fingerprint, is_marked, utf8_blocks
+from veilflow.sources.decoding import as_read, is_marked
+from veilflow.sources.files import fingerprint, utf8_blocks
 from veilflow.sources.local_files import LOCAL
 from veilflow.sources.rows import rechunk
 from veilflow.sources.storage import Storage

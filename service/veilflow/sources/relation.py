@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from veilflow.errors import PassingFault, VeilError
 from veilflow.model import ColumnType, RejectedRow, SourceColumn, SourceConfig, Window
 from veilflow.sources.arrow_types import plain_batch
-from veilflow.sources.files import as_read, is_marked
+from veilflow.sources.decoding import as_read, is_marked
 from veilflow.sources.rows import Piece, Pieces
 from veilflow.sources.windows import comparable
 

@@ -22,6 +22,7 @@ from veilflow.model import (
     Start,
     Window,
 )
+from veilflow.sources.decoding import marked
 from veilflow.sources.files import column_names
 from veilflow.sources.local_files import LOCAL
 from veilflow.sources.ordering import SAME_ORDER, check_order, watched
@@ -55,19 +56,15 @@ _TYPES = (
 )  # fmt: skip
 
 
-def _marked(text: bytes) -> str:
-    return text.decode("utf-8", "veilflow-mark")
-
-
 def _text(value: object) -> object:
-    return _marked(value) if isinstance(value, bytes) else value
+    return marked(value) if isinstance(value, bytes) else value
 
 
 def _texts(values: Sequence[bytes | None]) -> pa.Array:
     try:
         return pa.array(values, pa.binary()).cast(pa.string())
     except pa.ArrowInvalid:
-        return texts([None if value is None else _marked(value) for value in values])
+        return texts([None if value is None else marked(value) for value in values])
 
 
 _CONVERTS = {"binary": binaries, "float": lambda values: floats_as_text([_text(value) for value in values])}
@@ -186,7 +183,7 @@ class SqliteSource:
         try:
             address = f"{config.path.resolve().as_uri()}?mode=rw"
             with closing(sqlite3.connect(address, uri=True, timeout=30, isolation_level=None)) as connection:
-                connection.text_factory = _marked
+                connection.text_factory = marked
                 connection.execute("begin")
                 connection.execute(
                     f"create temp view veilflow_source as select * from {relation(config, double_quoted)}"
