@@ -183,6 +183,38 @@ def test_nobody_adds_a_row_between_the_gate_and_the_commit(make_store: Callable[
     assert sorted(store.sql('select id from "order"')) == [(1,), (2,)]
 
 
+@pytest.mark.live
+@pytest.mark.parametrize("mode", ["replace", "append"])
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_nobody_changes_the_other_table_between_the_gate_and_the_commit(
+    make_store: Callable[[str], Store], kind: str, mode: Mode
+) -> None:
+    """Somebody else's delete waits for the publication, and gives up first here; afterwards it may."""
+    store = make_store(kind)
+    store.run("01A", pa.table({"id": [1, 2]}), table="customers")
+    store.run("01B", pa.table({"id": [1]}))
+    wait = "set lock_timeout = '200ms'" if kind == "postgresql" else "set innodb_lock_wait_timeout = 1"
+    seen: list[Any] = []
+
+    def gate(view: OutputView) -> None:
+        seen.append(view.hold("customers"))
+        seen.extend(pa.Table.from_batches(view.plain(["id"], "customers")).column(0).to_pylist())
+        with store._connect() as other:
+            cursor = other.cursor()
+            cursor.execute(wait)
+            for change in ("delete from customers where id = 1", "insert into customers (id) values (3)"):
+                try:
+                    cursor.execute(change)
+                except Exception as error:
+                    seen.append(type(error).__name__)
+
+    publish(store, "01C", pa.table({"id": [2]}), gate, mode=mode)
+    assert seen[:3] == [True, 1, 2] and len(seen) == 5
+    store.sql("delete from customers where id = 1")
+    assert store.sql("select id from customers") == [(2,)]
+    assert len(store.sql('select id from "order"')) == (1 if mode == "replace" else 2)
+
+
 def test_other_tables_are_read_as_the_database_holds_them(database: Store) -> None:
     """By their name; one that is not there, or has not the column, is VEIL302."""
     database.run("01A", pa.table({"id": [1, 2]}), table="customers")
@@ -191,7 +223,7 @@ def test_other_tables_are_read_as_the_database_holds_them(database: Store) -> No
 
     def gate(view: OutputView) -> None:
         found.extend(pa.Table.from_batches(view.plain(["id"], "customers")).column(0).to_pylist())
-        assert sum(batch.num_rows for batch in view.plain([], "customers")) == 2
+        assert sum(batch.num_rows for batch in view.plain([], "customers")) == 2 and view.hold("customers")
         for column, table in (("nothing", "customers"), ("id", "nothing")):
             try:
                 list(view.plain([column], table))

@@ -13,6 +13,7 @@ import pytest
 from stores import Store
 
 from veilflow.errors import VeilError
+from veilflow.model import OutputView
 
 pytestmark = pytest.mark.live
 
@@ -331,3 +332,28 @@ def test_a_reader_whose_snapshot_is_older_goes_on_with_the_old_rows(store: Store
 
 def _database(store: Store) -> str:
     return (store.url or "").rpartition("/")[2]
+
+
+def test_who_may_only_read_the_other_table_of_a_check_cannot_hold_it(store: Store) -> None:
+    """PostgreSQL locks a table for nobody who may not write it, and a materialized view for nobody: judged, and told so."""
+    with role(store, "loader") as seen:
+        try:
+            store.sql("create table others (id bigint)")
+            store.sql("insert into others values (7)")
+            store.sql("create materialized view kept as select * from others")
+            store.sql(f"grant create on database {store.sql('select current_database()')[0][0]} to loader")
+            store.sql("grant select on others, kept to loader")
+            found: list[Any] = []
+
+            def gate(view: OutputView) -> None:
+                for other in ("others", "kept"):
+                    found.append(view.hold(other))
+                    found.extend(pa.Table.from_batches(view.plain(["id"], other)).column(0).to_pylist())
+
+            target = seen.target("people", schema=PEOPLE.schema)
+            target.open("01A")
+            assert target.publish({}, gate) == 0
+            target.close()
+            assert found == [False, 7, False, 7]
+        finally:
+            store.sql("drop table others cascade")

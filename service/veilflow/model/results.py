@@ -60,6 +60,8 @@ class CheckCount:
     place: Place | None = None
     stage: str = "source"
     first_files: tuple[str, ...] = ()
+    #: See ``TableOutcome``.
+    other_held: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

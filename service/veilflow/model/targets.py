@@ -117,6 +117,10 @@ class OutputView(Protocol):
     def plain(self, columns: Sequence[str], other: str | None = None) -> Iterator[pa.RecordBatch]:
         """Its rows, or those of another table of the target, as the target holds them. VEIL302 if that is not there."""
 
+    def hold(self, other: str) -> bool:
+        """Let nobody change another table of the target until publishing has ended; whether that could be had. VEIL302 if
+        it is not there."""
+
 
 #: Looks at the output and raises what forbids to publish it.
 Gate = Callable[[OutputView], None]

@@ -22,12 +22,14 @@ class CheckOutcome:
 
 @dataclass(frozen=True, slots=True)
 class TableOutcome:
-    """What a check about the whole table came to. ``failed`` is 0 where no single row is at fault."""
+    """What a check about the whole table came to. ``failed`` is 0 where no single row is at fault. ``other_held``:
+    nobody could change the other table between the comparison and publishing; None without another table."""
 
     check: int
     passed: bool
     evaluated: int
     failed: int
+    other_held: bool | None = None
 
 
 class Checker(Protocol):

@@ -46,14 +46,17 @@ def others_of(project: Path, environment: str, pipeline: PipelineConfig, suite: 
     return found
 
 
-def reader_of(check: CheckPlan, view: OutputView, own: TargetConfig, others: Others) -> Read:
-    """What reads the other table of a check, in the publishing transaction where it stands in the target."""
-    name = check.arguments.get("other_table_name")
-    if name is not None:
-        return lambda columns: view.plain(columns, name)
-    other = others[check.arguments["other_pipeline"]]
-    if _beside(other, own):
-        return lambda columns: view.plain(columns, other.table)
+def reader_of(check: CheckPlan, view: OutputView, own: TargetConfig, others: Others) -> tuple[Read, bool]:
+    """What reads the other table of a check, in the publishing transaction where it stands in the target; and whether
+    nobody can change it until that ends."""
+    other = others.get(check.arguments.get("other_pipeline", ""))
+    if other is None or _beside(other, own):
+        name = check.arguments["other_table_name"] if other is None else other.table
+        return (lambda columns: view.plain(columns, name)), view.hold(name)
+    return _reader_of_file(other), False
+
+
+def _reader_of_file(other: TargetConfig) -> Read:
     assert other.path is not None  # others_of refuses servers
     if other.kind in _FILES:
         path, packing = other.path, packing_of(other.kind, other.path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,8 +14,8 @@ from veilflow.errors import raise_all
 from veilflow.model import CheckPlan, Chunk, OutputView, Plan, TableOutcome
 from veilflow.run.verify import failed_wholes
 
-#: What gives the reader of a check's other table.
-OtherTable = Callable[[CheckPlan, OutputView], Read]
+#: What gives the reader of a check's other table, and whether nobody can change that until publishing has ended.
+OtherTable = Callable[[CheckPlan, OutputView], tuple[Read, bool]]
 
 
 def judge_output(plan: Plan, view: OutputView, other: OtherTable) -> tuple[TableOutcome, ...]:
@@ -22,7 +23,8 @@ def judge_output(plan: Plan, view: OutputView, other: OtherTable) -> tuple[Table
     found = _judge_rows(plan, view) if plan.has_checks("output", "row", "table") else {}
     for number, check in enumerate(plan.checks):
         if check.kind == "cross":
-            found[number] = judge_cross(number, check, view.plain, other(check, view))
+            read, held = other(check, view)
+            found[number] = replace(judge_cross(number, check, view.plain, read), other_held=held)
     return tuple(found[number] for number in sorted(found))
 
 

@@ -92,8 +92,8 @@ class Prepared:
     #: The targets of other pipelines that checks of the output compare with.
     others: Others = field(default_factory=dict)
 
-    def other_table(self, check: CheckPlan, view: OutputView) -> Read:
-        """What reads the other table of a check across tables."""
+    def other_table(self, check: CheckPlan, view: OutputView) -> tuple[Read, bool]:
+        """What reads the other table of a check across tables, and whether that stays as it is."""
         return reader_of(check, view, self.pipeline.target, self.others)
 
     def raise_errors(self) -> None:

@@ -72,7 +72,7 @@ def _whole_count(check: CheckPlan, outcome: TableOutcome | None) -> CheckCount:
     evaluated, failed, passed = (outcome.evaluated, outcome.failed, outcome.passed) if outcome else (0, 0, False)
     return CheckCount(
         check.type, check.column, check.title, check.kind, check.engine, check.on_fail, evaluated, failed, passed, (),
-        check.place, check.stage,
+        check.place, check.stage, other_held=None if outcome is None else outcome.other_held,
     )  # fmt: skip
 
 

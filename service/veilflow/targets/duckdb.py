@@ -268,6 +268,10 @@ class _View:
             raise no_table(table) from None
         yield from relation.to_arrow_reader(FETCH_ROWS)
 
+    def hold(self, other: str) -> bool:
+        """The file belongs to this process alone."""
+        return True
+
 
 class _DuckdbWriter:
     """One insert from Arrow and the receipt in one transaction."""

@@ -49,6 +49,9 @@ class FileView:
             raise no_table(other)
         yield from self.rows(columns)
 
+    def hold(self, other: str) -> bool:
+        raise no_table(other)
+
     def _parquet(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         with pq.ParquetFile(self.path, pre_buffer=False) as file:
             for batch in file.iter_batches(FETCH_ROWS, columns=schema.names):

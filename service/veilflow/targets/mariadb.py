@@ -53,6 +53,8 @@ from veilflow.targets.reading import Rows, SqlView, no_table, portions
 
 _STAGING_DATABASE = "veilflow_staging"
 _PATIENCE_SECONDS = 30
+#: Reading locks what it read, so nobody changes it or adds a row between the gate and the commit.
+_KEEPING_WHAT_IT_READS = "set session transaction isolation level serializable"
 _LONGEST_PUBLISHING_SECONDS = 3600
 #: The numbers of the errors for a table and a column that are not there.
 _NOT_THERE = (1146, 1054)
@@ -195,8 +197,9 @@ class MariadbTarget:
                 check_key(tables, self._output, staged_only=how == "rename")
             if how == "rename":
                 # Its staging is all that will be published, and only the run's own connections write there.
-                self._ask(gate, connection, tables.staging)
-                return self._rename(connection, tables, column_keys, advance)
+                with self._beside(gate) as beside:
+                    self._ask(gate, connection, tables.staging, beside)
+                    return self._rename(connection, tables, column_keys, advance)
             return self._rewrite(connection, tables, column_keys, gate, advance)
 
     def _publish_alone(self, connection: Connection, run_id: str) -> None:
@@ -205,11 +208,25 @@ class MariadbTarget:
         if run(connection, "select get_lock(%s, %s)", (name, _LONGEST_PUBLISHING_SECONDS))[0][0] != 1:
             raise PassingFault("VEIL401", "the database is still publishing the run", "wait, and look again")
 
-    def _ask(self, gate: Gate | None, connection: Connection, table: str) -> None:
+    @contextmanager
+    def _beside(self, gate: Gate | None) -> Iterator[Connection | None]:
+        """A transaction of its own for other tables, because a RENAME ends that of its connection."""
+        if gate is None:
+            yield None
+            return
+        with self._connect() as connection:
+            run(connection, _KEEPING_WHAT_IT_READS)
+            connection.begin()
+            yield connection
+
+    def _ask(self, gate: Gate | None, connection: Connection, table: str, beside: Connection | None = None) -> None:
+        own = self._output.table
+
         @contextmanager
         def select(sql: str, shown: str) -> Iterator[Rows]:
+            reading = connection if shown == own or beside is None else beside
             try:
-                with closing(connection.cursor(SSCursor)) as cursor:
+                with closing(reading.cursor(SSCursor)) as cursor:
                     cursor.execute(sql)
                     yield portions(cursor.fetchmany)
             except pymysql.Error as error:
@@ -217,8 +234,15 @@ class MariadbTarget:
                     raise no_table(shown) from None
                 raise
 
+        def lock(other: str) -> bool:
+            """Reading does it, where the engine has locks of rows; not of what a RENAME of ours moves."""
+            engine = run(connection, "select engine from information_schema.tables where table_schema = database() and table_name = %s", (other,))  # fmt: skip
+            if not engine:
+                raise no_table(other)
+            return engine[0][0] == "InnoDB" and (beside is None or other != own)
+
         if gate is not None:
-            gate(SqlView(table, self._output.table, self._schema, quote, quote, select))
+            gate(SqlView(table, own, self._schema, quote, quote, select, lock))
 
     def _rewrite(
         self,
@@ -233,8 +257,7 @@ class MariadbTarget:
         if self._output.mode == "merge":
             prepare(tables, self._output)
         if gate is not None:
-            # Reading locks what it read, so nobody adds a row between the gate and the commit.
-            run(connection, "set session transaction isolation level serializable")
+            run(connection, _KEEPING_WHAT_IT_READS)
         connection.begin()
         staged = tables.count(f"select count(*) from {tables.staging}")
         loaded = merge(tables, self._output) if self._output.mode == "merge" else rewrite(tables, self._output)

@@ -26,6 +26,9 @@ class _View:
             raise no_table(other)
         yield from self.rows(columns)
 
+    def hold(self, other: str) -> bool:
+        raise no_table(other)
+
 
 class MemoryTarget:
     """Chunks in the order of their numbers; ``table`` after publishing."""

@@ -365,8 +365,18 @@ class PostgresqlTarget:
             except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
                 raise no_table(shown) from None
 
+        def lock(other: str) -> bool:
+            try:
+                with connection.transaction():
+                    connection.execute(f"lock table {_qualified(other)} in share mode".encode())
+            except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+                raise no_table(other) from None
+            except (psycopg.errors.InsufficientPrivilege, psycopg.errors.WrongObjectType):
+                return False  # whoever may only read it cannot lock it, and nobody a foreign table
+            return True
+
         if gate is not None:
-            gate(SqlView(table, self._shown, self._schema, _quote, _qualified, select))
+            gate(SqlView(table, self._shown, self._schema, _quote, _qualified, select, lock))
 
     def _tables(self, connection: psycopg.Connection[Any]) -> Tables:
         def count(sql: str) -> int:

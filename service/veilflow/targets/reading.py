@@ -21,7 +21,8 @@ Rows = Iterator[Sequence[Sequence[Any]]]
 @dataclass(frozen=True, slots=True)
 class SqlView:
     """See ``model.OutputView``. ``table`` holds what will be published, quoted; ``select`` opens a statement's rows, by
-    portions, and raises ``no_table`` for names that are not there; ``qualified`` quotes the name of another table."""
+    portions, and raises ``no_table`` for names that are not there; ``qualified`` quotes the name of another table, and ``lock``
+    is ``hold`` of its name."""
 
     table: str
     shown: str
@@ -29,6 +30,7 @@ class SqlView:
     quote: Callable[[str], str]
     qualified: Callable[[str], str]
     select: Callable[[str, str], AbstractContextManager[Rows]]
+    lock: Callable[[str], bool]
 
     def rows(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         schema = pa.schema([self.schema.field(name) for name in columns or self.schema.names[:1]])
@@ -41,6 +43,9 @@ class SqlView:
         with self.select(self._statement(table, columns), other or self.shown) as portions:
             for rows in portions:
                 yield plain_batch(rows, columns)
+
+    def hold(self, other: str) -> bool:
+        return self.lock(other)
 
     def _statement(self, table: str, columns: Sequence[str]) -> str:
         # With the table before it, SQLite does not take a name that is not there for a text.

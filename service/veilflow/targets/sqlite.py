@@ -230,7 +230,8 @@ class SqliteTarget:
                 raise
 
         if gate is not None:
-            gate(SqlView(table, self._table, self._schema, quote, quote, select))
+            # Whoever publishes is the only writer of the file.
+            gate(SqlView(table, self._table, self._schema, quote, quote, select, lambda _other: True))
 
     def _tables(self, connection: sqlite3.Connection) -> Tables:
         return Tables(

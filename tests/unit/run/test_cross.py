@@ -58,7 +58,7 @@ def test_compares_the_output_with_another_table_of_the_target(
     assert (result.status, result.exit_status) == (("succeeded", 0) if passed else ("refused", 3))
     (check,) = result.checks
     assert (check.kind, check.stage, check.evaluated, check.failed) == ("cross", "output", evaluated, failed)
-    assert check.passed is passed
+    assert (check.passed, check.other_held) == (passed, True)
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "sqlite", "duckdb"])
@@ -73,7 +73,8 @@ def test_compares_the_output_with_that_of_another_pipeline(project: Any, kind: s
     elsewhere = THERE.replace("other_table_name: cities", "other_pipeline: cities") % ""
     assert [error.code for error in run(project, elsewhere).errors] == ["VEIL302"]
     assert execute(Request(project.directory, "dev", "cities")).status == "succeeded"
-    assert run(project, elsewhere).status == "succeeded"
+    beside = run(project, elsewhere)
+    assert (beside.status, beside.checks[0].other_held) == ("succeeded", False)
     assert run(project, SUM.replace("other_table_name", "other_pipeline")).status == "succeeded"
     assert run(project, COUNT.replace("other_table_name", "other_pipeline")).status == "refused"
     missing = run(project, elsewhere.replace("other_column: name", "other_column: nome"))
