@@ -11,7 +11,7 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -38,6 +38,12 @@ create table if not exists runs (
     beginning text
 )
 """
+_INDEXES = """
+create index if not exists runs_of_pipeline on runs (pipeline, run_id);
+create index if not exists runs_that_replay on runs (json_extract(result, '$.parent_run')) where json_extract(result, '$.parent_run') is not null;
+"""
+#: Of runs that changed their table.
+_PUBLISHED = "status in ('succeeded', 'published_unreported') and not coalesce(json_extract(result, '$.dry_run'), 0)"
 #: Who opened what and when: only ever appended to, by this program or another.
 _ACCESSES = """
 create table if not exists accesses (
@@ -101,6 +107,7 @@ class State:
             connection.execute(_EVENTS)
             if "beginning" not in {row[1] for row in connection.execute("pragma table_info(runs)")}:
                 connection.execute("alter table runs add column beginning text")
+            connection.executescript(_INDEXES)
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
@@ -143,11 +150,29 @@ class State:
         """Documents of the pipeline's runs that published and ended after ``moment``."""
         with self._connect() as connection:
             rows = connection.execute(
-                "select result from runs where pipeline = ? and status in ('succeeded', 'published_unreported')",
-                (pipeline,),
+                f"select result from runs where pipeline = ? and json_extract(result, '$.ended') > ? and {_PUBLISHED}",
+                (pipeline, moment),
             ).fetchall()
-        documents = [json.loads(result) for (result,) in rows]
-        return [one for one in documents if one["ended"] > moment and not one.get("dry_run")]
+        return [json.loads(result) for (result,) in rows]
+
+    def next_published(self, pipeline: str, run_id: str) -> str | None:
+        """The newest run after ``run_id`` that published rows of the pipeline's source, neither a replay nor a re-key."""
+        with self._connect() as connection:
+            row = connection.execute(
+                f"select run_id from runs where pipeline = ? and run_id > ? and {_PUBLISHED} and json_extract(result, '$.parent_run') is null "
+                "and json_extract(result, '$.left_key_versions') is null order by run_id desc limit 1",
+                (pipeline, run_id),
+            ).fetchone()
+        return None if row is None else str(row[0])
+
+    def replays(self) -> dict[str, str]:
+        """Which run has published the rows that another one held back, by that one's id; the newest of several."""
+        with self._connect() as connection:
+            rows = connection.execute(
+                "select json_extract(result, '$.parent_run'), run_id from runs "
+                f"where json_extract(result, '$.parent_run') is not null and {_PUBLISHED} order by run_id"
+            ).fetchall()
+        return dict(rows)
 
     def unfinished(self, pipeline: str) -> list[tuple[dict[str, Any], str]]:
         """Documents and source fingerprints of runs that still say ``running``, newest first.
@@ -191,6 +216,15 @@ class State:
         """The newest runs' documents, newest first."""
         with self._connect() as connection:
             rows = connection.execute("select result from runs order by run_id desc limit ?", (limit,))
+            return [json.loads(row[0]) for row in rows]
+
+    def runs_among(self, run_ids: Iterable[str]) -> list[dict[str, Any]]:
+        """The documents of those runs that are on record, newest first."""
+        with self._connect() as connection:
+            rows = connection.execute(
+                "select result from runs where run_id in (select value from json_each(?)) order by run_id desc",
+                (json.dumps(list(run_ids)),),
+            )
             return [json.loads(row[0]) for row in rows]
 
     def run(self, run_id: str) -> tuple[dict[str, Any], dict[str, Any] | None]:

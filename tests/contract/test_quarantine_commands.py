@@ -87,6 +87,40 @@ def test_releases_one_check_and_never_treatment(held: Any) -> None:
     assert wrong.status in (2, 3)
 
 
+BOTH_STAGES = """\
+expectations:
+  - {type: expect_column_values_to_be_in_set, kwargs: {column: city, value_set: [London]}, severity: warning}
+  - {type: expect_column_values_to_be_in_set, kwargs: {column: city, value_set: [London]}, meta: {veilflow: {stage: output}}}
+"""
+
+
+def test_a_release_waives_the_check_that_held_the_rows_and_the_gate_only_by_its_name(held: Any) -> None:
+    """Of an expectation at both stages: the output still refuses what a release adds, unless both are waived."""
+    held.write("pipelines/expectations/people.yaml", BOTH_STAGES)
+    assert held.veil("run", "people", "--direct").status == 0
+    run, before = last(held), held.rows()
+    waive = (
+        "quarantine",
+        "release",
+        "--direct",
+        run,
+        "--waive",
+        "expect_column_values_to_be_in_set",
+        "--reason",
+        "moved",
+    )
+    for stage in ((), ("--stage", "source"), ("--stage", "output")):
+        done = held.veil(*waive, *stage, "--json")
+        code = [error["code"] for error in done.json["errors"]]
+        assert (done.status, code) == ((0, []) if stage == ("--stage", "output") else (3, ["VEIL306"]))
+        assert held.rows() == before
+    run = held.veil("quarantine", "list", "--json").json["runs"][0]["run_id"]
+    both = held.veil("quarantine", "release", "--direct", run, *waive[4:], "--stage", "both", "--json")
+    assert (both.status, both.json["counts"]["loaded"]) == (0, 1)
+    events = held.veil("quarantine", "show", run, "--json").json["events"]
+    assert (events[0]["waived"], events[0]["stage"]) == ("expect_column_values_to_be_in_set", "both")
+
+
 def test_a_dry_run_has_no_table_to_replay_into_and_replaces_none(held: Any) -> None:
     """It published nothing: its rows join nothing, and it stands in the way of no replay."""
     run = last(held)

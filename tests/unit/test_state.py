@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,25 @@ def test_a_run_is_found_by_id_by_its_beginning_and_as_last(tmp_path: Path) -> No
     with pytest.raises(VeilError) as caught:
         state.run("01AA")
     assert caught.value.code == "VEIL204"
+
+
+def test_tells_which_run_has_replayed_another_and_which_has_published_since(tmp_path: Path) -> None:
+    """Not those that were refused, rehearsed, replays or re-keys; and not those of another pipeline."""
+    state = State(tmp_path)
+    plain: dict[str, Any] = {"pipeline": "p", "status": "succeeded", "started": "", "ended": "2026", "parent_run": None}
+    runs = {
+        "01A": {}, "01B": {"parent_run": "01A", "status": "refused"}, "01C": {"parent_run": "01A"},
+        "01D": {"parent_run": "01A", "dry_run": True}, "01E": {"left_key_versions": {"p.a": 1}}, "01F": {"dry_run": True},
+        "01G": {"pipeline": "q"},
+    }  # fmt: skip
+    for run_id, facts in runs.items():
+        state.save({**plain, "run_id": run_id, **facts}, "[]", None)
+    assert state.replays() == {"01A": "01C"}
+    assert state.next_published("p", "01A") is None
+    state.save({**plain, "run_id": "01H", "dry_run": False, "left_key_versions": None}, "[]", None)
+    assert state.next_published("p", "01A") == "01H"
+    assert [one["run_id"] for one in state.runs_among(["01A", "01H", "nothing"])] == ["01H", "01A"]
+    assert [one["run_id"] for one in state.published_since("q", "2025")] == ["01G"]
 
 
 def test_only_one_run_of_a_pipeline_holds_its_lock(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
@@ -27,6 +27,7 @@ _BEGAN = time.monotonic()
 
 quarantine = App(name="quarantine", help="List, show, export, replay, release or remove rows that were held back.")
 
+Stage = Literal["source", "output", "both"]
 Identity = Annotated[
     Path | None, Parameter(help="File with age private keys, where the pipeline names a recipient of its own.")
 ]
@@ -161,7 +162,7 @@ def replay(run_id: str, *, direct: bool = False, identity: Identity = None, comm
 
 @quarantine.command
 def release(
-    run_id: str, *, waive: str, reason: str, column: str | None = None, direct: bool = False,
+    run_id: str, *, waive: str, reason: str, column: str | None = None, stage: Stage | None = None, direct: bool = False,
     identity: Identity = None, common: Common = HERE,
 ) -> int:  # fmt: skip
     """Replay a run's rows with one check waived; treatment never is.
@@ -174,6 +175,8 @@ def release(
         Why; recorded with your name.
     column
         The check's column, where several checks have this expectation.
+    stage
+        The check of the source, which is meant where there is one, of the output, or both.
     direct
         The same plan and code without Prefect.
     """
@@ -181,7 +184,7 @@ def release(
 
     if not reason.strip():
         raise VeilError("VEIL200", "--reason is empty", "say why the check may be waived for these rows")
-    return _replay(run_id, identity, common, Waived(waive, column, reason), direct=direct)
+    return _replay(run_id, identity, common, Waived(waive, column, reason, stage), direct=direct)
 
 
 def _replay(run_id: str, identity: Path | None, common: Common, waived: Waived | None, *, direct: bool) -> int:
@@ -192,13 +195,20 @@ def _replay(run_id: str, identity: Path | None, common: Common, waived: Waived |
     output, project = Output(common.json, common.quiet), common.directory
     with _stopping(), _opened(common, run_id, identity) as opened:
         parent, pipeline = opened.held.run_id, str(opened.document["pipeline"])
-        details = {} if waived is None else {"waived": waived.expectation, "reason": waived.reason}
-        _record(common, "quarantine release" if waived else "quarantine replay", opened, **details)
+        _record(common, "quarantine release" if waived else "quarantine replay", opened, **_recorded(waived))
         request = Request(project, common.environment, pipeline, _BEGAN)
         with _orchestrator(project, common.environment, (pipeline,), direct, output) as carry_out:
             result = carry_out(request, Replay(parent, opened.held, opened.identities, waived))
     output.runs_done(project, [result])
     return result.exit_status
+
+
+def _recorded(waived: Waived | None) -> dict[str, str]:
+    """What a record says of a waiver; what was not given is not said."""
+    if waived is None:
+        return {}
+    said = {"waived": waived.expectation, "column": waived.column, "stage": waived.stage, "reason": waived.reason}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 @quarantine.command

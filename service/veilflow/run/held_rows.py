@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from veilflow.model import Wrapped
 from veilflow.quarantine import Held, Manifest
 from veilflow.run.keyring import open_ring
 from veilflow.run.prepare import manifest_keys
-from veilflow.run.replay import published
 from veilflow.run.wrapping import unwrapped_identity
 from veilflow.secret_stores.session import Session
 from veilflow.state import State
@@ -79,9 +78,11 @@ def open_quarantine(
 def list_quarantine(project: Path, environment: str) -> tuple[ListedQuarantine, ...]:
     """Every run that holds rows back, newest first; opens no key, so nothing is held against the manifests."""
     state = State(project)
+    directories = {path.name: path for path in (state.directory / "quarantine").glob("*")}
+    replays, days = state.replays(), cache(partial(_days, project, environment))
     found = []
-    for document in state.runs(limit=1_000_000):
-        directory = state.directory / "quarantine" / document["run_id"]
+    for document in state.runs_among(directories):
+        directory = directories[document["run_id"]]
         entries = Manifest(directory, ()).entries()
         if not entries:
             continue
@@ -90,7 +91,7 @@ def list_quarantine(project: Path, environment: str) -> tuple[ListedQuarantine, 
             ListedQuarantine(
                 run_id=document["run_id"], pipeline=document["pipeline"], started=document["started"], rows=rows,
                 files=sum(1 for _file in directory.glob("*.age")), erased=sum(entry.erased for entry in entries),
-                expires=_expires(document, project, environment), status=_status(state, document, rows),
+                expires=_expires(document, days(document["pipeline"])), status=_status(document, rows, replays),
                 reasons=tuple(document["quarantine"]),
             )
         )  # fmt: skip
@@ -102,23 +103,23 @@ def expired(listed: ListedQuarantine, now: datetime) -> bool:
     return datetime.fromisoformat(listed.expires) <= now
 
 
-def _expires(document: Mapping[str, Any], project: Path, environment: str) -> str:
+def _days(project: Path, environment: str, pipeline: str) -> int:
     """By the pipeline as it is now; a pipeline that is gone keeps the default."""
-    days = QUARANTINE_DAYS
     with suppress(VeilError):
-        days = load_pipeline(project, document["pipeline"], environment).quarantine_days
+        return load_pipeline(project, pipeline, environment).quarantine_days
+    return QUARANTINE_DAYS
+
+
+def _expires(document: Mapping[str, Any], days: int) -> str:
     until = datetime.fromisoformat(document["started"]).astimezone(UTC) + timedelta(days=days)
     return until.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _status(state: State, document: Mapping[str, Any], rows: int) -> str:
-    replays = [
-        run["run_id"] for run in state.runs(limit=1_000_000)
-        if run["parent_run"] == document["run_id"] and published(run)
-    ]  # fmt: skip
+def _status(document: Mapping[str, Any], rows: int, replays: Mapping[str, str]) -> str:
     if not rows:
         return "empty"
-    return f"replayed by {replays[0]}" if replays else "held"
+    replay = replays.get(document["run_id"])
+    return f"replayed by {replay}" if replay else "held"
 
 
 def _identities(ring: KeyRing, pipeline: str, identity: Path | None) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -36,11 +36,27 @@ _PUBLISHED = ("succeeded", "published_unreported")
 
 @dataclass(frozen=True)
 class Waived:
-    """A check that a release lets pass; ``column`` only where several checks have the expectation."""
+    """A check that a release lets pass; ``column`` only where several checks have the expectation. Without ``stage`` it is
+    the check of the source, which held the rows back; the gate of the output is waived only by its name."""
 
     expectation: str
     column: str | None
     reason: str
+    stage: Literal["source", "output", "both"] | None = None
+
+    def among(self, checks: Sequence[CheckPlan]) -> tuple[CheckPlan, ...]:
+        """The checks that it waives: one, or one at each stage. VEIL207 if there is none, or several are meant."""
+        named = [check for check in checks if check.type == self.expectation and self.column in (None, check.column)]
+        stages = {check.stage for check in named}
+        wanted = self.stage or ("source" if "source" in stages else "output")
+        found = tuple(check for check in named if wanted in ("both", check.stage))
+        if found and len(found) == len({check.stage for check in found}):
+            return found
+        listed = ", ".join(f"{one.type} --column {one.column!r} --stage {one.stage}" for one in (named or checks))
+        raise VeilError(
+            "VEIL207", "several checks have this expectation" if found else "the pipeline has no such check",
+            f"name one: {listed or 'none'}",
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,10 +91,10 @@ class Replay:
     def prepared(self, prepared: Prepared, _session: Session) -> Prepared:
         """The plan with its checks as a replay judges them."""
         plan = prepared.decision.plan
-        waived = _waived(plan.checks, self.waived)
+        waived = self.waived.among(plan.checks) if self.waived is not None else ()
         # What is about the whole source cannot be said of the few rows that were held back.
         rows = [check for check in plan.checks if check.kind == "row" or check.stage == "output"]
-        checks = tuple(_judged_again(check, check is waived) for check in rows)
+        checks = tuple(_judged_again(check, check in waived) for check in rows)
         return replace(prepared, decision=replace(prepared.decision, plan=replace(plan, checks=checks)))
 
 
@@ -89,20 +105,6 @@ def _judged_again(check: CheckPlan, waived: bool) -> CheckPlan:
     return replace(check, mostly=0.0) if check.on_fail == "quarantine" else check
 
 
-def _waived(checks: Sequence[CheckPlan], waived: Waived | None) -> CheckPlan | None:
-    if waived is None:
-        return None
-    found = [check for check in checks if check.type == waived.expectation]
-    found = [check for check in found if waived.column in (None, check.column)]
-    if len(found) == 1:
-        return found[0]
-    listed = ", ".join(f"{check.type} --column {check.column!r}" for check in (found or checks)) or "none"
-    raise VeilError(
-        "VEIL207", "several checks have this expectation" if found else "the pipeline has no such check",
-        f"name one: {listed}",
-    )  # fmt: skip
-
-
 def published(document: Mapping[str, Any]) -> bool:
     """Whether a run changed its table."""
     return document["status"] in _PUBLISHED and not document.get("dry_run")
@@ -110,12 +112,12 @@ def published(document: Mapping[str, Any]) -> bool:
 
 def refuse_replay(state: State, parent_run: str) -> None:
     """VEIL322 if the rows are in the table already: a second replay would load them twice."""
-    for document in state.runs(limit=1_000_000):
-        if document["parent_run"] == parent_run and published(document):
-            raise VeilError(
-                "VEIL322", f"the rows of run {parent_run} were replayed by run {document['run_id']}",
-                f"what failed again is held by that run: veil quarantine replay {document['run_id']}",
-            )  # fmt: skip
+    replay = state.replays().get(parent_run)
+    if replay is not None:
+        raise VeilError(
+            "VEIL322", f"the rows of run {parent_run} were replayed by run {replay}",
+            f"what failed again is held by that run: veil quarantine replay {replay}",
+        )  # fmt: skip
 
 
 def refuse_later_runs(held: Held, mode: str, state: State, parent_run: str) -> None:
@@ -129,15 +131,10 @@ def refuse_later_runs(held: Held, mode: str, state: State, parent_run: str) -> N
             f"repair what refused it and run the pipeline again: veil run {document['pipeline']}",
         )  # fmt: skip
     refuse_replay(state, parent_run)
-    newer = [
-        run["run_id"]
-        for run in state.runs(limit=1_000_000)
-        if run["pipeline"] == document["pipeline"] and run["run_id"] > parent_run and run["parent_run"] is None
-        and published(run) and run.get("left_key_versions") is None
-    ]  # fmt: skip
-    if mode in ("replace", "merge") and newer:
+    newer = state.next_published(document["pipeline"], parent_run) if mode in ("replace", "merge") else None
+    if newer is not None:
         raise VeilError(
-            "VEIL322", f"run {newer[0]} has published since; rows of an older source would stand beside its, or over them",
+            "VEIL322", f"run {newer} has published since; rows of an older source would stand beside its, or over them",
             f"look at what that run held back: veil quarantine list; these rows stay until `veil quarantine purge {parent_run}`",
         )  # fmt: skip
 
