@@ -13,10 +13,13 @@ from stores import Store
 
 @pytest.fixture
 def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], Store]]:
-    """Makes a store of a kind; a server's is a database of its own, dropped at the end."""
+    """Makes a store of a kind; a server's is a database of its own, dropped at the end. ``mariadb by statements`` is one that
+    takes no LOAD DATA LOCAL."""
     made: list[tuple[Store, str]] = []
+    forbidding: list[Store] = []
 
-    def make(kind: str) -> Store:
+    def make(asked: str) -> Store:
+        kind, _, by_statements = asked.partition(" by ")
         if kind == "memory":
             return Store(kind)
         if kind not in ("postgresql", "mariadb"):
@@ -26,9 +29,14 @@ def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calla
         first = Store(kind, url=server.full_url)
         first.sql(f"create database {name}" + (" character set utf8mb4" if kind == "mariadb" else ""))
         made.append((first, name))
+        if by_statements:
+            first.sql("set global local_infile = 0")
+            forbidding.append(first)
         return Store(kind, url=server.full_url.replace(f"/{server.database}", f"/{name}"))
 
     yield make
+    for first in forbidding:
+        first.sql("set global local_infile = 1")
     for first, name in made:
         # A session that was closed may take a moment to end.
         first.sql(f"drop database {name}" + (" with (force)" if first.kind == "postgresql" else ""))

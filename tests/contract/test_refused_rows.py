@@ -67,6 +67,7 @@ BAD = {17: "age null", 42: "age above 90", 60: "city too long", 61: "city too lo
         "duckdb",
         pytest.param("postgresql", marks=pytest.mark.live),
         pytest.param("mariadb", marks=pytest.mark.live),
+        pytest.param("mariadb by statements", marks=pytest.mark.live),
     ]
 )
 def database(request: pytest.FixtureRequest, make_store: Callable[[str], Store]) -> Store:

@@ -58,6 +58,7 @@ DATABASES = [
     "duckdb",
     pytest.param("postgresql", marks=pytest.mark.live),
     pytest.param("mariadb", marks=pytest.mark.live),
+    pytest.param("mariadb by statements", marks=pytest.mark.live),
 ]
 
 

@@ -9,10 +9,11 @@ from typing import Any
 from urllib.parse import unquote
 
 import pymysql
-from pymysql.connections import Connection
+from pymysql.constants import CLIENT
 from pymysql.cursors import Cursor
 
 from veilflow.databases.addresses import Address, parse, took_too_long
+from veilflow.databases.mariadb_client import FilelessConnection
 from veilflow.errors import PassingFault, VeilError
 from veilflow.model import Secret
 
@@ -31,10 +32,13 @@ _CONSTRAINT = re.compile("CONSTRAINT `(.+?)` failed for ")
 _TOO_WIDE = (1117, 1118)
 
 
-def connect(url: Secret, cursor: type[Any] | None = None, as_text: bool = False) -> Connection:
+def connect(
+    url: Secret, cursor: type[Any] | None = None, as_text: bool = False, loads: bool = False
+) -> FilelessConnection:
     """A connection in autocommit, in strict mode and UTC. It never sends a file, whatever the server asks for.
 
-    ``as_text`` leaves values as the text that the server sends: so a source reads, for as long as that takes.
+    ``as_text`` leaves values as the text that the server sends: so a source reads, for as long as that takes. ``loads`` is
+    for one that sends rows by LOAD DATA LOCAL.
     """
     found = parse(url, "mariadb")
     parts = found.parts
@@ -43,10 +47,11 @@ def connect(url: Secret, cursor: type[Any] | None = None, as_text: bool = False)
         limit = _READING_SECONDS if as_text else _LOADING_SECONDS
     more: dict[str, Any] = {"conv": {}} if as_text else {}
     try:
-        return pymysql.connect(
+        return FilelessConnection(
             host=parts.hostname or "127.0.0.1", port=parts.port or 3306, user=unquote(parts.username or ""),
             password=unquote(parts.password or ""), database=unquote(parts.path.lstrip("/")), charset="utf8mb4",
-            connect_timeout=int(found.parameters.get("connect_timeout", "10")), autocommit=True, local_infile=False,
+            connect_timeout=int(found.parameters.get("connect_timeout", "10")), autocommit=True,
+            client_flag=CLIENT.LOCAL_FILES if loads else 0,
             read_timeout=int(limit) + _ANSWER_SECONDS if limit else None, program_name=found.name, ssl=_tls(found),
             sql_mode=_MODE, init_command=_settings(found.lock_seconds, limit), cursorclass=cursor or Cursor, **more,
         )  # fmt: skip
@@ -58,8 +63,9 @@ def connect(url: Secret, cursor: type[Any] | None = None, as_text: bool = False)
 
 def _settings(lock_seconds: float, statement_seconds: float) -> str:
     lock = max(1, round(lock_seconds)) if lock_seconds else 31_536_000
+    # Without notes the server would round decimals and cut off blanks, and count no warning.
     return (
-        f"set time_zone = '+00:00', lock_wait_timeout = {lock}, innodb_lock_wait_timeout = {lock},"
+        f"set time_zone = '+00:00', sql_notes = 1, lock_wait_timeout = {lock}, innodb_lock_wait_timeout = {lock},"
         f" max_statement_time = {statement_seconds:g}"
     )
 

@@ -1,4 +1,4 @@
-"""MariaDB: multi-row inserts into staging, each chunk with its receipt in one transaction.
+"""MariaDB: LOAD DATA or multi-row inserts into staging, each chunk with its receipt in one transaction.
 
 Its DDL commits by itself, so a table is replaced by one atomic RENAME with a journal, which the next command completes;
 where something depends on the table its rows are rewritten in one transaction.
@@ -19,6 +19,7 @@ from pymysql.connections import Connection
 from pymysql.cursors import SSCursor
 
 from veilflow.databases.mariadb import connect, mapped, quote
+from veilflow.databases.mariadb_client import FilelessConnection
 from veilflow.errors import PassingFault, VeilError
 from veilflow.model import (
     Advance,
@@ -35,7 +36,7 @@ from veilflow.model import (
 )
 from veilflow.targets.changing import ChangingWriter
 from veilflow.targets.mariadb_merge import merge, prepare
-from veilflow.targets.mariadb_rows import value_lists
+from veilflow.targets.mariadb_rows import lines, load_statement, value_lists
 from veilflow.targets.mariadb_schema import check_names, column_types, definitions, depended_on, fits, sql_type
 from veilflow.targets.merging import Tables, check_key, rewrite
 from veilflow.targets.metadata import (
@@ -159,7 +160,7 @@ class MariadbTarget:
 
     @contextmanager
     def _new_writer(self) -> Iterator[Writer]:
-        with closing(connect(self._url())) as connection:
+        with closing(connect(self._url(), loads=True)) as connection:
             yield _MariadbWriter(connection, self)
 
     def staged_rows(self) -> int:
@@ -377,18 +378,24 @@ def _outside(table: str, lacking: Mapping[str, str]) -> VeilError:
 
 
 class _MariadbWriter:
-    """Multi-row inserts and the receipt in one transaction."""
+    """Rows and their receipt in one transaction.
 
-    def __init__(self, connection: Connection, target: MariadbTarget) -> None:
+    LOAD DATA LOCAL takes half of the time, but cuts values off, leaves rows out and makes zeros in strict mode too, with
+    a warning each. So it loads what it takes without one; the rest goes by statements, which refuse.
+    """
+
+    def __init__(self, connection: FilelessConnection, target: MariadbTarget) -> None:
         self._connection, self._target = connection, target
         self._largest = int(run(connection, "select @@max_allowed_packet")[0][0])
+        self._loads_data = _may_load_data(connection)
 
     def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
         target, connection = self._target, self._connection
         metadata = target._metadata(connection)
         with self._undoing(rows):
             connection.begin()
-            self._insert(pa.table(rows))
+            if not (self._loads_data and self._load_data(pa.table(rows))):
+                self._insert(pa.table(rows))
             values = receipt_values(target._run_id, target._output.table, receipt)
             metadata.run(f"insert into {TABLE} values (?, ?, ?, ?, ?)", values)
             connection.commit()
@@ -415,6 +422,18 @@ class _MariadbWriter:
                 raise mapped(error, rows.schema.names) from None
             raise
 
+    def _load_data(self, table: pa.Table) -> bool:
+        """Whether LOAD DATA took the rows without a warning; else the transaction has begun anew."""
+        content = lines(table, self._largest)
+        if content is None:
+            return False
+        taken, warnings = self._connection.load(load_statement(_staging(self._target._run_id), table), content)
+        if taken == table.num_rows and not warnings:
+            return True
+        self._connection.rollback()
+        self._connection.begin()
+        return False
+
     def _insert(self, table: pa.Table) -> None:
         if not table.num_rows:
             return
@@ -428,11 +447,19 @@ class _MariadbWriter:
                 )  # fmt: skip
             self._connection.query(head + values)
             taken = self._connection.affected_rows()
-            if taken != rows or run(self._connection, "show warnings"):
+            # Their list is empty where the server keeps none, their count is not.
+            if taken != rows or run(self._connection, "show count(*) warnings")[0][0]:
                 raise VeilError(
                     "VEIL319", "the database would have changed a value to make it fit",
                     "compare the plan's types with the table's; nothing of the chunk was kept",
                 )  # fmt: skip
+
+
+def _may_load_data(connection: Connection) -> bool:
+    """Whether the server takes LOAD DATA LOCAL, and within one transaction: Galera may commit in the midst of it."""
+    wanted = "'local_infile', 'wsrep_load_data_splitting'"
+    found = dict(run(connection, f"show global variables where variable_name in ({wanted})"))
+    return found.get("local_infile") == "ON" and found.get("wsrep_load_data_splitting", "OFF") == "OFF"
 
 
 def _alive(connection: Connection) -> bool:

@@ -1,8 +1,4 @@
-"""Rows as the text of multi-row statements, by Arrow's kernels.
-
-Not by ``LOAD DATA LOCAL``: that cuts values off with a warning even in strict mode, needs a server that allows it, and a
-client that allows it sends any of its files to a server that asks.
-"""
+"""Rows as MariaDB reads them exactly, by Arrow's kernels: the lines of a LOAD DATA, or the text of multi-row statements."""
 
 from __future__ import annotations
 
@@ -11,10 +7,36 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
 
+from veilflow.databases.mariadb import quote
 from veilflow.targets.values import decimal_text, each_column, refuse_nan, whole_microseconds
 
 _STATEMENT_BYTES = 1 << 20
+#: Every value in quotes and doubled ones within, so that only NULL is none, and no character is an escape.
+_LINES = pa_csv.WriteOptions(include_header=False, quoting_style="all_valid", null_string="NULL")
+_READ_SO = """character set utf8mb4 fields terminated by ',' enclosed by '"' escaped by '' lines terminated by '\n'"""
+
+
+def load_statement(into: str, table: pa.Table) -> bytes:
+    """The LOAD DATA that reads ``lines(table)`` into a table."""
+    names, sets = [], []
+    for number, field in enumerate(table.schema):
+        is_hexadecimal = pa.types.is_binary(field.type)
+        names.append(f"@v{number}" if is_hexadecimal else quote(field.name))
+        sets += [f"{quote(field.name)} = unhex(@v{number})"] if is_hexadecimal else []
+    last = " set " + ", ".join(sets) if sets else ""
+    return f"load data local infile 'rows' into table {into} {_READ_SO} ({', '.join(names)}){last}".encode()
+
+
+def lines(table: pa.Table, largest: int) -> memoryview | None:
+    """The rows as the lines of a file; nothing where one may have ``largest`` bytes or more. VEIL319 as below."""
+    texts = each_column(table, _text)
+    if sum(pc.max(pc.binary_length(column)).as_py() or 0 for column in texts.columns) >= largest:
+        return None
+    content = pa.BufferOutputStream()
+    pa_csv.write_csv(texts, content, _LINES)
+    return memoryview(content.getvalue())
 
 
 def value_lists(table: pa.Table) -> Iterator[tuple[bytes, int]]:
@@ -34,24 +56,29 @@ def value_lists(table: pa.Table) -> Iterator[tuple[bytes, int]]:
 
 
 def _literals(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    text = _text(name, column)
+    if pa.types.is_binary(column.type):
+        return pc.fill_null(pc.binary_join_element_wise("x'", text, "'", ""), "NULL")
+    if pa.types.is_string(column.type):
+        text = pc.replace_substring(text, "'", "''")
+    return pc.fill_null(pc.binary_join_element_wise("'", text, "'", ""), "NULL")
+
+
+def _text(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Bytes in hexadecimal digits."""
     kind = column.type
     refuse_nan(name, column, infinite_too=True)
     if pa.types.is_binary(kind):
-        text = _hexadecimal(column)
-        return pc.fill_null(pc.binary_join_element_wise("x'", text, "'", ""), "NULL")
+        return _hexadecimal(column)
     if pa.types.is_boolean(kind):
-        text = pc.if_else(column, "1", "0")
-    elif pa.types.is_decimal(kind):
-        text = decimal_text(column)
-    elif pa.types.is_timestamp(kind):
-        text = _moments(column)
-    elif pa.types.is_string(kind):
-        text = pc.replace_substring(column, "'", "''")
-    elif pa.types.is_floating(kind):
-        text = column.cast(pa.float64()).cast(pa.string())  # the shortest text of a narrower float is another double
-    else:
-        text = column.cast(pa.string())
-    return pc.fill_null(pc.binary_join_element_wise("'", text, "'", ""), "NULL")
+        return pc.if_else(column, "1", "0")
+    if pa.types.is_decimal(kind):
+        return decimal_text(column)
+    if pa.types.is_timestamp(kind):
+        return _moments(column)
+    if pa.types.is_floating(kind):
+        column = column.cast(pa.float64())  # the shortest text of a narrower float is another double
+    return column.cast(pa.string())
 
 
 def _moments(column: pa.ChunkedArray) -> pa.ChunkedArray:
