@@ -17,8 +17,8 @@ _PIECE_BYTES = 1 << 16
 
 
 class FilelessConnection(Connection):  # type: ignore[misc]
-    """Sends what ``load`` announces, once, within its statement, whatever name the server asks for; asked for anything
-    else it closes, and raises VEIL401."""
+    """Sends what ``load`` announces, in answer to its statement and whatever name the server asks for; asked at any other
+    moment it closes, and raises VEIL401."""
 
     _announced: memoryview | None = None
     _result: Any
@@ -33,11 +33,10 @@ class FilelessConnection(Connection):  # type: ignore[misc]
         return int(rows), int(self._result.warning_count)
 
     def announced(self) -> memoryview:
-        """What the server may have now, and not a second time."""
-        content, self._announced = self._announced, None
-        if content is None:
+        """What the server may have now."""
+        if self._announced is None:
             self.refuse()
-        return content
+        return self._announced
 
     def refuse(self) -> NoReturn:
         """End the connection: who asks for a file is no honest server."""
