@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from veilflow.errors import VeilError
+from veilflow.errors import PassingFault, VeilError
 from veilflow.model import Progress, RunResult
 from veilflow.run import Interrupted, Request, execute, prepare, request_to_resume
 
@@ -334,6 +335,38 @@ def test_a_run_that_published_before_it_died_is_not_done_again(visits: Any, monk
     assert loaded(visits) == [10, 20]
 
 
+def test_a_fault_that_passes_while_the_window_is_fixed_does_not_end_the_run(
+    visits: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither in the source, which is asked for its newest value, nor in the target, which knows the checkpoint."""
+    from veilflow.sources.sqlite import SqliteSource
+    from veilflow.targets.sqlite import SqliteTarget
+
+    add(visits, (1, "Oslo", 10), (2, "Bergen", 20))
+    waits = no_waiting(monkeypatch)
+    failing_twice(monkeypatch, SqliteSource, "newest")
+    failing_twice(monkeypatch, SqliteTarget, "standing", behind=1)  # the plan has asked by then
+    result = run(visits)
+    assert (code(result), watermark(result), len(waits)) == ("succeeded", (None, "20"), 4)
+
+
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    waits: list[float] = []
+    monkeypatch.setattr("veilflow.run.again.time.sleep", waits.append)
+    return waits
+
+
+def failing_twice(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, behind: int = 0) -> None:
+    ask, calls = getattr(owner, name), count()
+
+    def failing(*arguments: Any) -> Any:
+        if behind <= next(calls) < behind + 2:
+            raise PassingFault("VEIL401", "gone", "wait")
+        return ask(*arguments)
+
+    monkeypatch.setattr(owner, name, failing)
+
+
 # --- new files ---------------------------------------------------------------------------
 
 FILES = {
@@ -388,6 +421,48 @@ def test_a_file_that_changed_after_it_was_read_is_refused(days: Any, how: str) -
     result = run(days)
     assert code(result) == "VEIL328" and "visits-1.csv" in result.errors[0].problem
     assert loaded(days) == [1, 2, 3]
+
+
+def rename(project: Any, name: str, new: str) -> None:
+    (project.directory / f"data/visits-{name}.csv").rename(project.directory / f"data/visits-{new}.csv")
+
+
+def test_a_file_that_was_only_renamed_is_not_read_again(days: Any) -> None:
+    """Nor in a later run, nor under a third name; and it is watched for changes under its new one."""
+    rename(days, "1", "0")
+    result = run(days)
+    assert (code(result), result.counts.read, loaded(days)) == ("succeeded", 0, [1, 2, 3])
+    file(days, "1", 4)
+    rename(days, "2", "9")
+    assert (run(days).counts.read, run(days).counts.read) == (1, 0) and code(run(days)) == "succeeded"
+    assert loaded(days) == [1, 2, 3, 4]
+    rename(days, "0", "7")
+    assert (run(days).counts.read, loaded(days)) == (0, [1, 2, 3, 4])
+    file(days, "7", 1, 2, 5)
+    assert code(run(days)) == "VEIL328"
+
+
+def test_a_copy_and_a_file_of_another_time_are_new(days: Any) -> None:
+    """Rows that stand in two files were there twice: that is nobody's business but the user's."""
+    path = days.directory / "data/visits-2.csv"
+    facts = path.stat()
+    for name in ("3", "4"):
+        days.write(f"data/visits-{name}.csv", path.read_text())
+        os.utime(days.directory / f"data/visits-{name}.csv", ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert (run(days).counts.read, loaded(days)) == (2, [1, 2, 3, 3, 3])
+    rename(days, "1", "5")
+    os.utime(days.directory / "data/visits-5.csv", ns=(1, 1))
+    assert (run(days).counts.read, loaded(days)) == (2, [1, 1, 2, 2, 3, 3, 3])
+
+
+def test_of_two_files_that_might_be_a_renamed_one_one_is(days: Any) -> None:
+    """One file is gone, two of its content and time have come: one of them brings rows of its own."""
+    path = days.directory / "data/visits-2.csv"
+    facts = path.stat()
+    rename(days, "2", "3")
+    days.write("data/visits-4.csv", (days.directory / "data/visits-3.csv").read_text())
+    os.utime(days.directory / "data/visits-4.csv", ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert (run(days).counts.read, loaded(days)) == (1, [1, 2, 3, 3])
 
 
 def test_a_changed_file_is_loaded_again_where_the_pipeline_says_so(visits: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import pyarrow as pa
 import pytest
 from people_files import COLUMNS, WRITTEN, as_csv, as_parquet, configure, resume, run, stop_after, table, write_files
 
-from veilflow.model import Progress, RunResult
+from veilflow.errors import VeilError
+from veilflow.model import Progress, RunResult, SourceConfig
+from veilflow.sources import open_source
 
 
 def codes(result: RunResult) -> list[str]:
@@ -149,8 +152,6 @@ def test_a_file_that_changes_while_the_run_is_under_way_refuses(project: Any, ch
 @pytest.mark.parametrize("change", [vanish, grow, exchange])
 def test_a_file_that_changed_since_the_beginning_is_not_resumed(project: Any, change: Callable[[Path], None]) -> None:
     """Also one that was loaded already: half of the rows would be of another state."""
-    from veilflow.errors import VeilError
-
     write_files(project, "csv", (50, 45, 60))
     configure(project, "csv")
     assert run(project, stop_after(70)).status == "interrupted"
@@ -190,6 +191,44 @@ def test_a_link_to_nothing_is_refused(project: Any) -> None:
     result = run(project)
     assert (result.exit_status, codes(result)) == (2, ["VEIL210"])
     assert "in/gone.csv" in result.errors[0].problem
+
+
+@pytest.mark.parametrize("pattern", ["in/**/*.csv", "in/*/*.csv", "in/**", "**/001.csv", "i*/locked/001.csv"])
+@pytest.mark.parametrize("mode", [0o000, 0o444, 0o111], ids=["closed", "without names", "without files"])
+def test_a_directory_that_may_not_be_read_is_refused(pattern: str, mode: int) -> None:
+    """VEIL210 names it: glob would pass over it, and its files would be missing in silence."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        root.chmod(0o755)
+        for name in ("in/open/000.csv", "in/locked/001.csv"):
+            (root / name).parent.mkdir(parents=True)
+            (root / name).write_text("id\n1\n")
+        config = SourceConfig("csv", root / pattern, pattern)
+        assert as_nobody(lambda: str(len(open_source(config).files()))) in ("1", "2")
+        (root / "in/locked").chmod(mode)
+        said = as_nobody(lambda: str(len(open_source(config).files())))
+        (root / "in/locked").chmod(0o755)
+        assert said.startswith("VEIL210: in/locked/")
+
+
+def as_nobody(ask: Callable[[], str]) -> str:
+    """What a user without root's rights would get."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setuid(65534)
+            os.write(writer, ask().encode())
+        except VeilError as error:
+            os.write(writer, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    with os.fdopen(reader) as told:
+        return told.read()
 
 
 def test_two_stars_reach_every_depth(project: Any) -> None:

@@ -288,13 +288,77 @@ def test_a_deployment_is_run_by_a_process_worker(client: SyncPrefectClient, proj
     deployment = client.read_deployment_by_name(name)
     assert [str(entry.schedule.cron) for entry in deployment.schedules] == ["0 2 * * *"]  # type: ignore[union-attr]
     run = client.create_flow_run_from_deployment(deployment.id)
+    words = carried_out_by_a_worker("veilflow-test")
+    ended = client.read_flow_run(run.id)
+    assert ended.state_name == "Completed", words
+    assert ended.name.startswith("people-")
+
+
+def carried_out_by_a_worker(pool: str) -> str:
+    """All runs that wait in the pool are carried out; the worker's last words."""
     worker = subprocess.run(
-        [sys.executable, "-m", "prefect", "worker", "start", "--pool", "veilflow-test", "--type", "process", "--run-once"],
+        [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process", "--run-once"],
         env=worker_environment(), capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
-    ended = client.read_flow_run(run.id)
-    assert ended.state_name == "Completed", worker.stderr[-2000:]
-    assert ended.name.startswith("people-")
+    return worker.stderr[-2000:]
+
+
+VISITS = """\
+version: 1
+source: {path: data/visits.csv}
+columns: {changed: {type: integer}}
+policy: visits
+incremental: {column: changed}
+target: {kind: sqlite, path: out/people.db, table: visits, mode: merge, key: [changed]}
+"""
+
+
+@pytest.fixture
+def visits(project: Any) -> Any:
+    """An incremental pipeline that was never run, over the values 1 to 40."""
+    project.write("data/visits.csv", "changed\n" + "".join(f"{n}\n" for n in range(1, 41)))
+    project.write("pipelines/visits.yaml", VISITS)
+    reason = "columns: {changed: {class: non_personal, treatment: keep, reason: tests}}"
+    project.write("policies/visits.yaml", f"version: 1\npurpose: tests\n{reason}\n")
+    return project
+
+
+def test_a_deployment_takes_the_window_of_an_incremental_pipeline(client: SyncPrefectClient, visits: Any) -> None:
+    """``since``, ``until`` and ``full`` mean what they mean to ``veil run``, and are refused where those are."""
+    from veilflow.flows import deploy
+
+    deployment = client.read_deployment_by_name(
+        deploy("visits", visits.directory, "dev", "0 2 * * *", "veilflow-window")
+    )
+
+    def runs(**parameters: Any) -> tuple[str | None, str | None]:
+        run = client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
+        carried_out_by_a_worker("veilflow-window")
+        state = client.read_flow_run(run.id).state
+        return (state.name, state.message) if state else (None, None)
+
+    assert runs(since="11", until="21")[0] == "Completed"
+    assert sorted(visits.rows("visits")) == [(n,) for n in range(11, 21)]
+    name, message = runs(since="21", until="11")
+    assert name == "Failed" and "VEIL200" in str(message)
+    assert runs(full=True)[0] == "Completed"
+    assert sorted(visits.rows("visits")) == [(n,) for n in range(1, 41)]
+    shown = visits.veil("runs", "show", "last", "--json").json
+    assert (shown["incremental"]["watermark"]["after"], shown["counts"]["read"]) == ("40", 40)
+
+
+def test_a_window_is_for_incremental_pipelines(client: SyncPrefectClient, visits: Any) -> None:
+    """In a subflow too; a value that is none of the column's is refused."""
+    from veilflow.flows import run_pipeline
+
+    directory = str(visits.directory)
+    with pytest.raises(VeilError, match="VEIL200"):
+        run_pipeline("people", directory, "dev", since="1")
+    with pytest.raises(VeilError, match="VEIL200"):
+        run_pipeline("people", directory, "dev", full=True)
+    with pytest.raises(VeilError, match="VEIL200"):
+        run_pipeline("visits", directory, "dev", since="soon")
+    assert run_pipeline("visits", directory, "dev", until="4").counts.loaded == 3
 
 
 def test_a_schedule_without_a_server_or_a_readable_cron_line_is_refused(

@@ -54,16 +54,25 @@ _CALLER: ContextVar[_Caller | None] = ContextVar("veilflow_caller", default=None
     log_prints=False, retries=0,
 )  # fmt: skip
 def run_pipeline(
-    pipeline: str, project: str | None = None, environment: str | None = None, key_version: int | None = None
-) -> RunResult:
+    pipeline: str, project: str | None = None, environment: str | None = None, key_version: int | None = None,
+    since: str | None = None, until: str | None = None, full: bool = False,
+) -> RunResult:  # fmt: skip
     """Run a pipeline as a flow, or as a subflow of the caller's flow.
 
     ``project`` is the project's directory (default: the working directory or above), ``environment`` defaults to
-    VEIL_ENV, ``key_version`` to the key ring's active one. Returns the result of a run that succeeded and raises VeilError with the codes of any other.
+    VEIL_ENV, ``key_version`` to the key ring's active one. ``since``, ``until`` and ``full`` are what they are to
+    ``veil run``. Returns the result of a run that succeeded and raises VeilError with the codes of any other.
     """
     caller = _CALLER.get()
     _CALLER.set(None)
-    request = caller.request if caller else _request(pipeline, project, environment, key_version)
+    request = (
+        caller.request
+        if caller
+        else Request(
+            find_project(Path(project) if project else None), environment or settings().environment, pipeline,
+            key_version=key_version, since=since, until=until, full=full,
+        )
+    )  # fmt: skip
     run_id = request.resumes or new_run_id()
     _name(request, run_id)
     try:
@@ -97,7 +106,10 @@ def run_with_prefect(
     token = _CALLER.set(caller)
     try:
         with _quick():
-            run_pipeline(request.pipeline, str(request.project), request.environment, request.key_version)
+            run_pipeline(
+                request.pipeline, str(request.project), request.environment, request.key_version,
+                request.since, request.until, request.full,
+            )  # fmt: skip
     except (VeilError, Interrupted) as error:
         if caller.result is None:
             raise error from None
@@ -130,11 +142,6 @@ def _carry_out(caller: _Caller, run_id: str) -> RunResult:
             "VEIL100", f"a defect in Veilflow ({type(error).__name__} around the steps)",
             "please report it with the version and the command; the error's text is not shown, it may carry data",
         ) from None  # fmt: skip
-
-
-def _request(pipeline: str, project: str | None, environment: str | None, key_version: int | None) -> Request:
-    directory = find_project(Path(project) if project else None)
-    return Request(directory, environment or settings().environment, pipeline, key_version=key_version)
 
 
 @contextmanager

@@ -5,8 +5,11 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from veilflow.errors import PassingFault
+
+T = TypeVar("T")
 
 #: Half a minute in all: a server that restarts, or hands over to another, is back by then. After that the run ends, and
 #: can be resumed.
@@ -35,3 +38,10 @@ def persistently(do: Callable[[], object], done: Callable[[], bool], stopped: Ca
             # Jittered: two that met in a deadlock must not meet again.
             if delay is None or late or fault.code in _NOT_AGAIN or stopped(delay * random.uniform(0.5, 1.0)):
                 raise
+
+
+def answered(ask: Callable[[], T]) -> T:
+    """The answer to a question that changes nothing, asked again after a PassingFault. Raises the last fault."""
+    answers: list[T] = []
+    persistently(lambda: answers.append(ask()), lambda: False, time.sleep)
+    return answers[0]

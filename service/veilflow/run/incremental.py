@@ -31,6 +31,7 @@ from veilflow.model import (
     Window,
     Windowed,
 )
+from veilflow.run.again import answered
 from veilflow.run.new_files import begin_files
 from veilflow.run.request import Request
 from veilflow.sources.casting import cast_values
@@ -50,7 +51,7 @@ def begin(
     if by is None:
         refuse_window(request)
         return None
-    standing = target.standing(plan.pipeline)
+    standing = answered(lambda: target.standing(plan.pipeline))
     _refuse_repeated(plan, standing, request)
     checkpoint = standing.checkpoint
     if checkpoint is not None and checkpoint.meaning != by.meaning and not request.full:
@@ -71,7 +72,8 @@ def _begin_window(
         low = earlier(checkpoint.watermark, by.lag, by.type.arrow)
     high = until
     if until is None and isinstance(source, Windowed):
-        high = source.newest(SourceColumn(column, by.type))
+        looked_at = SourceColumn(column, by.type)
+        high = answered(lambda: source.newest(looked_at))
     window = Window(column, low, since is not None or merges, high, high_included=until is None)
     return Increment(window, checkpoint, moves=since is None or checkpoint is None)
 

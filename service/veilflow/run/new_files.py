@@ -1,6 +1,8 @@
 """Which files of a pattern are new: those whose name and state, under a key, are not in the pipeline's checkpoint.
 
-The checkpoint tells nobody a file's name or content without the key, and stays under the key that it began with.
+A file of another name is one that was renamed, and not new, where size, time and content are those of a file that was
+read and whose name is gone; beside that file it is a copy, with rows of its own. The checkpoint tells nobody a file's
+name or content without the key, and stays under the key that it began with.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from veilflow.model import Checkpoint, FileIdentity, Increment, Plan, Source, St
 from veilflow.run.request import Request
 
 _SHOWN = 3
+#: In a checkpoint, whose entries are never taken out: the state of a name whose file has another one by now.
+_FREE = ""
 
 
 def begin_files(
@@ -26,19 +30,21 @@ def begin_files(
         raise VeilError("VEIL200", "--since and --until are for a column", "`--full` reads every file once more")
     checkpoint = standing.checkpoint
     key = keys[0] if checkpoint is None or request.full else _key_of(checkpoint, keys)
-    known = {} if checkpoint is None or request.full else checkpoint.files
+    read = {} if checkpoint is None or request.full else checkpoint.files
+    known = {name: state for name, state in read.items() if state != _FREE}
     states = _states(files, source.fingerprints(key), key)
     _refuse_changed(plan, files, known, states)
+    renamed = _renamed(known, states)
     chosen = {
         file.name: (name, state)
         for file, (name, state) in zip(files, states.items(), strict=True)
-        if known.get(name) != state
+        if known.get(name) != state and name not in renamed
     }
     return Increment(
         window=None,
         before=None if checkpoint is None else replace(checkpoint, files={}),
         moves=True,
-        files=dict(chosen.values()),
+        files=renamed | dict(chosen.values()),
         key=_name_of(key),
         chosen=tuple(chosen),
         files_read=len(chosen),
@@ -70,6 +76,19 @@ def _refuse_changed(
         "VEIL328", f"changed after it was loaded: {', '.join(changed[:_SHOWN])}{more}",
         "put new rows into files of their own; with `mode: merge`, `changed_files: load` loads such a file again",
     )  # fmt: skip
+
+
+def _renamed(known: Mapping[str, str], states: Mapping[str, str]) -> dict[str, str]:
+    """What the checkpoint learns of renamed files: their state under the new name, and that the old one is free."""
+    gone: dict[str, list[str]] = {}
+    for name, state in known.items():
+        if name not in states:
+            gone.setdefault(state, []).append(name)
+    learnt: dict[str, str] = {}
+    for name, state in states.items():
+        if name not in known and gone.get(state):
+            learnt |= {name: state, gone[state].pop(): _FREE}
+    return learnt
 
 
 def _states(files: Sequence[FileIdentity], fingerprints: Sequence[str], key: bytes) -> dict[str, str]:

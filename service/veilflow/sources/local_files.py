@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import glob
+import os
 import stat
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,9 +25,14 @@ class LocalFiles:
         return glob.has_magic(config.shown) and not config.path.exists()
 
     def found(self, config: SourceConfig) -> list[str]:
+        """VEIL210 for a directory that cannot be listed: its files would be missing in silence."""
+        root = _root(config)
+        for name in _searched(config):
+            if not os.access(root / name, os.R_OK | os.X_OK):
+                raise _closed(config, name)
         # Not Path.glob, whose `*` also stands for hidden files: what is being written often is one.
-        names = glob.glob(str(Path(config.shown)), root_dir=_root(config), recursive=True)  # noqa: PTH207
-        return [name for name in names if not (_root(config) / name).is_dir()]
+        names = glob.glob(str(Path(config.shown)), root_dir=root, recursive=True)  # noqa: PTH207
+        return [name for name in names if not os.path.isdir(root / name)]  # noqa: PTH112  # Path.is_dir raises
 
     def node(self, config: SourceConfig, name: str) -> tuple[int, int]:
         try:
@@ -56,6 +63,22 @@ class LocalFiles:
 
 
 LOCAL = LocalFiles()
+
+
+def _searched(config: SourceConfig) -> Iterator[str]:
+    """The directories in which the pattern looks for names: glob passes over those that it may not read."""
+    parts = Path(config.shown).parts
+    first = next(number for number, part in enumerate(parts) if glob.has_magic(part))
+    for number in range(first, len(parts) + (parts[-1] == "**")):
+        yield from glob.iglob(f"{Path(*parts[:number])}{os.sep}", root_dir=_root(config), recursive=True)  # noqa: PTH207
+
+
+def _closed(config: SourceConfig, name: str) -> VeilError:
+    shown = name if name.isprintable() else "a directory"
+    return VeilError(
+        "VEIL210", f"{shown} may not be read, and {config.shown} looks for files in it",
+        "give the user of the run the right to read it, or write the pattern so that it does not go there", config.place,
+    )  # fmt: skip
 
 
 def _root(config: SourceConfig) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from veilflow.errors import PassingFault, VeilError
-from veilflow.run.again import persistently
+from veilflow.run.again import answered, persistently
 
 
 class Server:
@@ -79,3 +79,13 @@ def test_a_run_that_stops_and_a_refusal_are_not_waited_for() -> None:
 
     with pytest.raises(VeilError, match="VEIL319"):
         persistently(refuses, lambda: False, lambda _seconds: pytest.fail("waited"))
+
+
+def test_a_question_is_asked_again_until_it_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It changes nothing, so nothing is asked about it first."""
+    monkeypatch.setattr("veilflow.run.again.time.sleep", lambda _seconds: None)
+    server = Server(0, away=3)
+    server.rows = 1
+    assert answered(server.has_it)
+    with pytest.raises(PassingFault):
+        answered(Server(0, away=99).has_it)
