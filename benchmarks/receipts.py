@@ -31,24 +31,25 @@ def take_out_receipts() -> None:
     """In this process rows go by one transaction a connection into a table that takes its place at the end: no receipt,
     none read back, no row counted again, nothing to resume from."""
     from veilflow.run.result import counts_of
-    from veilflow.targets import postgresql
+    from veilflow.targets import postgresql, postgresql_staging, postgresql_writer
 
     target: Any = postgresql.PostgresqlTarget
-    writer: Any = postgresql._PostgresqlWriter
+    writer: Any = postgresql_writer.PostgresqlWriter
     opened = target._new_writer
 
     @contextmanager
     def new_writer(self: Any) -> Iterator[Any]:
         with opened(self) as open_writer:
+            open_writer.loaded = self.receipts()
             yield open_writer
             open_writer._connection.commit()
 
     def load(self: Any, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
         self._insert(rows)
-        self._target.receipts()[receipt.chunk] = receipt
+        self.loaded[receipt.chunk] = receipt
 
     def publish(self: Any, *_how: object) -> int:
-        name = postgresql._staging_name(self._run_id)
+        name = postgresql_staging.table_of(self._run_id)
         with self._connect() as connection, connection.transaction():
             connection.execute("drop table if exists people")
             connection.execute(f"alter table veilflow_staging.{name} set schema public")

@@ -210,9 +210,9 @@ def test_a_connection_that_was_ended_is_made_anew(postgresql: Any, when: str, mo
         if when == "before the chunk":
             end()
         else:
-            from veilflow.targets.postgresql import _PostgresqlWriter
+            from veilflow.targets.postgresql_writer import PostgresqlWriter
 
-            seen = _PostgresqlWriter._seen
+            seen = PostgresqlWriter._seen
             ended: list[bool] = []
 
             def lost(one: Any, number: int) -> bool:
@@ -221,7 +221,7 @@ def test_a_connection_that_was_ended_is_made_anew(postgresql: Any, when: str, mo
                     end()
                 return seen(one, number)
 
-            monkeypatch.setattr(_PostgresqlWriter, "_seen", lost)
+            monkeypatch.setattr(PostgresqlWriter, "_seen", lost)
         load(target, writer, receipt(0, 2))
     assert (target.staged_rows(), set(target.receipts())) == (2, {0})
     target.discard()

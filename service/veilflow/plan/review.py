@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from veilflow.config import PolicyConfig, RuleConfig
-from veilflow.plan import Decision
+from veilflow.plan.decision import Decision
 from veilflow.plan.matching import Labels, choice, decided, steps_of, treated, undecidable
 from veilflow.policies import Choice, Comparison, Decided, Match, Rules, Treated, choose, compare
 

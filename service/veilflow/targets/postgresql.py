@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from typing import Any
 
 import psycopg
-import pyarrow as pa
 from sqlalchemy import Column, MetaData, Table
 from sqlalchemy.schema import CreateTable
 
 from veilflow.databases.postgresql import LOADING, address, connect, mapped
-from veilflow.errors import PassingFault, VeilError, raise_all
+from veilflow.errors import VeilError, raise_all
 from veilflow.model import (
     Advance,
     ColumnKey,
@@ -38,11 +37,11 @@ from veilflow.targets.metadata import (
     Metadata,
     create_statement,
     locked_out,
-    receipt_values,
     refuse_differences,
     same_number,
 )
-from veilflow.targets.postgresql_types import DIALECT, exact, is_sent_as_it_is, sql_type, wanted_types
+from veilflow.targets.postgresql_types import DIALECT, is_sent_as_it_is, sql_type, wanted_types
+from veilflow.targets.postgresql_writer import PostgresqlWriter
 from veilflow.targets.reading import Rows, SqlView, no_table, portions
 from veilflow.targets.values import unheld
 
@@ -56,9 +55,6 @@ select coalesce((select nspname from pg_class c join pg_namespace n on n.oid = c
 """
 _MOST_COLUMNS = 1600
 _LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer names off in silence
-#: ADBC encodes a batch whole before it sends the first byte: by slices the server works while we encode, and both
-#: hold less at a time.
-_SLICE_ROWS = 8192
 _PATIENCE_SECONDS = 30
 #: How long a swap waits for readers with an older snapshot before the rows are rewritten in its place.
 _SETTLING_SECONDS = 2.0
@@ -221,7 +217,7 @@ class PostgresqlTarget:
     def _drop(self, connection: psycopg.Connection[Any], run_id: str) -> None:
         with connection.transaction():
             connection.execute(
-                f"drop table if exists {postgresql_staging.SCHEMA}.{_quote(_staging_name(run_id))}".encode()
+                f"drop table if exists {postgresql_staging.SCHEMA}.{_quote(postgresql_staging.table_of(run_id))}".encode()
             )
             self._metadata(connection).forget(run_id)
 
@@ -238,11 +234,11 @@ class PostgresqlTarget:
 
     @property
     def _staging(self) -> str:
-        return f"{postgresql_staging.SCHEMA}.{_quote(_staging_name(self._run_id))}"
+        return f"{postgresql_staging.SCHEMA}.{_quote(postgresql_staging.table_of(self._run_id))}"
 
     def _create(self) -> str:
         columns = [Column(field.name, sql_type(field.type)) for field in self._schema]
-        table = Table(_staging_name(self._run_id), MetaData(schema=postgresql_staging.SCHEMA), *columns)
+        table = Table(postgresql_staging.table_of(self._run_id), MetaData(schema=postgresql_staging.SCHEMA), *columns)
         return str(CreateTable(table).compile(dialect=DIALECT))
 
     def _like(self, added: Mapping[str, str]) -> str:
@@ -268,7 +264,7 @@ class PostgresqlTarget:
         except Exception as error:
             raise mapped(error) from None
         with closing(connection):
-            yield _PostgresqlWriter(connection, self)
+            yield PostgresqlWriter(connection, self._run_id, self._shown, self._staged_types)
 
     def staged_rows(self) -> int:
         with self._connect() as connection:
@@ -350,7 +346,7 @@ class PostgresqlTarget:
         namespace = self._namespace_of(connection) or self._namespace
         connection.execute(f"drop table if exists {self._target}".encode())
         connection.execute(f"alter table {self._staging} set schema {_quote(namespace)}".encode())
-        moved = f"{_quote(namespace)}.{_quote(_staging_name(self._run_id))}"
+        moved = f"{_quote(namespace)}.{_quote(postgresql_staging.table_of(self._run_id))}"
         connection.execute(f"alter table {moved} rename to {_quote(self._table)}".encode())
         for grant in catalog.default_grants(connection, namespace, self._target) if is_new else ():
             connection.execute(grant.encode())
@@ -433,64 +429,6 @@ class PostgresqlTarget:
                 raise
 
 
-class _PostgresqlWriter:
-    """ADBC's connection: a COPY and the receipt in one transaction."""
-
-    def __init__(self, connection: Any, target: PostgresqlTarget) -> None:
-        self._connection, self._target = connection, target
-
-    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
-        target = self._target
-        with self._undoing(rows):
-            self._insert(rows)
-            with self._connection.cursor() as cursor:
-                cursor.execute(
-                    f"insert into {TABLE} values ($1, $2, $3, $4, $5)",
-                    receipt_values(target._run_id, target._shown, receipt),
-                )
-            self._connection.commit()
-            seen = self._seen(receipt.chunk)
-        if not seen:
-            # ADBC's commit() is silent when the transaction had failed.
-            raise PassingFault("VEIL401", "the database took a chunk and did not keep it", "run again")
-
-    def attempt(self, rows: pa.RecordBatch | pa.Table) -> None:
-        with self._undoing(rows):
-            self._insert(rows)
-            self._connection.rollback()
-
-    def _insert(self, rows: pa.RecordBatch | pa.Table) -> None:
-        if not rows.num_rows:
-            return
-        with self._connection.cursor() as cursor:
-            cursor.adbc_ingest(
-                _staging_name(self._target._run_id),
-                exact(pa.table(rows), self._target._staged_types).to_reader(max_chunksize=_SLICE_ROWS),
-                mode="append",
-                db_schema_name=postgresql_staging.SCHEMA,
-            )
-
-    @contextmanager
-    def _undoing(self, rows: pa.RecordBatch | pa.Table) -> Iterator[None]:
-        """Roll back what fails; the error becomes ours."""
-        try:
-            yield
-        except Exception as error:
-            with suppress(Exception):
-                self._connection.rollback()
-            raise mapped(error, rows.schema.names) from None
-
-    def _seen(self, number: int) -> bool:
-        with self._connection.cursor() as cursor:
-            cursor.execute(
-                f"select count(*) from {TABLE} where kind = 'receipt' and run_id = $1 and number = $2",
-                (self._target._run_id, number),
-            )
-            found = cursor.fetchone()[0] == 1
-        self._connection.commit()
-        return bool(found)
-
-
 def _settled(connection: psycopg.Connection[Any]) -> bool:
     """Whether everybody who held a snapshot when this was asked has let it go."""
     older, end = catalog.older_readers(connection), time.monotonic() + _SETTLING_SECONDS
@@ -513,10 +451,6 @@ def _alive(connection: psycopg.Connection[Any]) -> bool:
 def _lock_number(purpose: str, name: str) -> int:
     """The number of an advisory lock."""
     return int.from_bytes(hashlib.sha256(f"{purpose}\0{name}".encode()).digest()[:8], "big", signed=True)
-
-
-def _staging_name(run_id: str) -> str:
-    return f"run_{run_id.lower()}"
 
 
 def _qualified(name: str) -> str:

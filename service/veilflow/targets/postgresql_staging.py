@@ -35,6 +35,11 @@ select case when to_regnamespace('{SCHEMA}') is null then not has_database_privi
 """
 
 
+def table_of(run_id: str) -> str:
+    """The name of a run's table in the schema."""
+    return f"run_{run_id.lower()}"
+
+
 def problems(connection: psycopg.Connection[Any]) -> list[VeilError]:
     """VEIL402 where this user cannot stage, VEIL323 for everybody who could read what it stages."""
     return _denied(connection) + _open(connection)
