@@ -154,6 +154,23 @@ def test_a_live_run_keeps_others_out(database: Store) -> None:
     second.close()
 
 
+@pytest.mark.live
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_a_lock_that_is_about_to_be_given_back_is_waited_for(make_store: Callable[[str], Store], kind: str) -> None:
+    """A server may notice a moment late that a process has died."""
+    store = make_store(kind)
+    first, second = store.target(), store.target()
+    first.open("01A")
+    waiting = threading.Thread(target=lambda: second.open("01B"))
+    waiting.start()
+    waiting.join(0.3)
+    assert waiting.is_alive()
+    first.close()
+    waiting.join(30)
+    assert second.clean() == ("01A",)
+    second.close()
+
+
 def test_a_table_of_another_shape_is_refused_and_stays(database: Store) -> None:
     """VEIL307 names the columns that differ."""
     database.run("01A")

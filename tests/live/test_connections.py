@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -17,8 +17,8 @@ import psycopg
 import pyarrow as pa
 import pytest
 from certificates import Authority
-from database_servers import DatabaseServer, NoServer, running_postgresql
-from stores import receipt
+from database_servers import DatabaseServer, NoServer, running_mariadb, running_postgresql
+from stores import Store, receipt
 
 from veilflow.errors import PassingFault, VeilError
 from veilflow.model import Receipt, Secret, Target, Writer
@@ -52,8 +52,21 @@ def into(project: Project, url: str, **connection: float) -> None:
     pipeline = (project.directory / "pipelines/people.yaml").read_text()
     project.write(
         "pipelines/people.yaml",
-        pipeline.replace("kind: sqlite, path: out/people.db", "kind: postgresql, connection: warehouse"),
+        pipeline.replace("kind: sqlite, path: out/people.db", f"kind: {url.partition(':')[0]}, connection: warehouse"),
     )
+
+
+@contextmanager
+def of_its_own(start: Callable[[], AbstractContextManager[Any]]) -> Iterator[Any]:
+    try:
+        running = start()
+        server = running.__enter__()
+    except NoServer as missing:
+        pytest.skip(str(missing))
+    try:
+        yield server
+    finally:
+        running.__exit__(None, None, None)
 
 
 # --- TLS ---------------------------------------------------------------------------------
@@ -72,15 +85,8 @@ def secured(authority: Authority) -> Iterator[DatabaseServer]:
         "ssl": "on", "ssl_cert_file": certificate, "ssl_key_file": key, "ssl_ca_file": authority.file,
     }  # fmt: skip
     clients = "hostssl all certified all cert\nhostnossl all all all reject\n"
-    try:
-        running = running_postgresql(settings, clients)
-        server = running.__enter__()
-    except NoServer as missing:
-        pytest.skip(str(missing))
-    try:
+    with of_its_own(lambda: running_postgresql(settings, clients)) as server:
         yield server
-    finally:
-        running.__exit__(None, None, None)
 
 
 def test_a_server_is_trusted_by_its_ca_and_name(
@@ -266,9 +272,9 @@ def begun(project: Project) -> subprocess.Popen[str]:
 
 
 def receipts(server: Any) -> int:
-    with suppress(psycopg.Error), psycopg.connect(server.full_url, autocommit=True) as connection:
-        found = connection.execute("select count(*) from _veilflow where kind = 'receipt'").fetchone()
-        return int(found[0]) if found else 0
+    with suppress(Exception):  # of any driver: the server is away
+        found = Store(server.scheme, url=server.full_url).sql("select count(*) from _veilflow where kind = 'receipt'")
+        return int(found[0][0])
     return 0
 
 
@@ -304,24 +310,23 @@ def test_a_run_survives_that_its_connections_are_ended(project: Project, postgre
         reader.execute("drop table people")
 
 
-def test_a_run_survives_that_its_server_crashes_and_starts_again(project: Project) -> None:
+@pytest.mark.parametrize("start", [running_postgresql, running_mariadb])
+def test_a_run_survives_that_its_server_crashes_and_starts_again(
+    project: Project, start: Callable[[], AbstractContextManager[DatabaseServer]]
+) -> None:
     """An immediate stop in mid-run; what was committed is there and is not loaded again."""
-    try:
-        running = running_postgresql()
-        server = running.__enter__()
-    except NoServer as missing:
-        pytest.skip(str(missing))
-    try:
+    with of_its_own(start) as server:
         into(project, server.url)
         many(project)
         process = begun(project)
         fault_after(server, process, 5, server.restart)
         _out, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
-        with psycopg.connect(server.full_url, autocommit=True) as reader:
-            assert reader.execute("select count(*), count(distinct id) from people").fetchone() == (120_000, 120_000)
-    finally:
-        running.__exit__(None, None, None)
+        found = Store(server.scheme, url=server.full_url).sql("select count(*), count(distinct id) from people")
+        assert found == [(120_000, 120_000)]
+
+
+# --- MariaDB -----------------------------------------------------------------------------
 
 
 def test_mariadb_waits_for_locks_and_makes_connections_anew(mariadb: Any) -> None:
@@ -349,3 +354,98 @@ def test_mariadb_waits_for_locks_and_makes_connections_anew(mariadb: Any) -> Non
         open_target(
             kind="mariadb", table="t", mode="replace", schema=ROWS.schema, url=lambda: Secret(mariadb.full_url + "?ssl=true"),
         ).inspect()  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def secured_mariadb(authority: Authority) -> Iterator[DatabaseServer]:
+    """MariaDB that takes TLS only, under a CA of its own; the user ``certified`` comes by a certificate."""
+    certificate, key = authority.issue("127.0.0.1")
+    settings: dict[str, str | Path] = {"ssl-cert": certificate, "ssl-key": key, "ssl-ca": authority.file}
+    with of_its_own(lambda: running_mariadb(settings=settings)) as server:
+        with closing(server.as_root()) as root, root.cursor() as cursor:
+            cursor.execute("create user certified@'%' require subject '/CN=certified'")
+            cursor.execute("grant all on *.* to certified@'%'")
+            cursor.execute("alter user veil@'%' require ssl")
+        yield server
+
+
+def test_a_mariadb_is_trusted_by_its_ca_and_name(
+    project: Project, secured_mariadb: DatabaseServer, authority: Authority, tmp_path: Path
+) -> None:
+    """Another CA or another name ends with 4 before a password is sent; so does one of no CA that the system knows."""
+    other = Authority(tmp_path / "other").file
+    url = f"{secured_mariadb.url}?ssl_ca={authority.file}"
+    into(project, url)
+    done = project.veil("run", "people", "--direct")
+    assert done.status == 0, done.err
+    for wrong in (url.replace(str(authority.file), str(other)), url.replace("127.0.0.1", "localhost"), secured_mariadb.url + "?ssl=true"):  # fmt: skip
+        into(project, wrong)
+        done = project.veil("plan", "people", "--json")
+        assert (done.status, done.json["errors"][0]["code"]) == (4, "VEIL401")
+        assert "certificate" in done.json["errors"][0]["problem"]
+
+
+def test_a_client_comes_to_mariadb_by_its_certificate(
+    project: Project, secured_mariadb: DatabaseServer, authority: Authority
+) -> None:
+    """Without a password, and through every connection of a run."""
+    certificate, key = authority.issue("certified")
+    query = urlencode({"ssl_ca": authority.file, "ssl_cert": certificate, "ssl_key": key})
+    into(project, secured_mariadb.url.replace("veil@", "certified@") + "?" + query)
+    names = project.directory / "secrets/names.yaml"
+    names.write_text(names.read_text().replace(", credential: login}", "}"))
+    pipeline = project.directory / "pipelines/people.yaml"
+    pipeline.write_text(pipeline.read_text().replace("table: people,", "table: certified,"))
+    done = project.veil("run", "people", "--direct")
+    assert done.status == 0, done.err
+
+
+@contextmanager
+def holding(server: Any, *statements: str) -> Iterator[Any]:
+    """Somebody else's transaction, with the locks of the statements."""
+    import pymysql
+
+    url = {"host": "127.0.0.1", "port": server.port, "user": "veil", "password": server.password}
+    with closing(pymysql.connect(**url, database="warehouse")) as other, other.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+        yield cursor
+        other.rollback()
+
+
+def lock_waits(server: Any) -> int:
+    return int(server.sql("select count(*) from information_schema.innodb_trx where trx_state = 'LOCK WAIT'")[0][0])
+
+
+def test_a_deadlock_in_mariadb_is_met_again_and_no_row_is_there_twice(mariadb: Any) -> None:
+    """Made on purpose: the other one has changed more, so that the run is the victim, in the midst of its chunk."""
+    store = Store("mariadb", url=mariadb.full_url)
+    store.sql("create or replace table ballast (n int)")
+    target = opened(mariadb, "deadlocked", kind="mariadb")
+    before = store.sql("show global status like 'Innodb_deadlocks'")[0][1]
+    ballast = "insert into ballast select seq from seq_1_to_20000"
+    with target.writer() as writer, holding(mariadb, ballast, "select * from _veilflow for update") as other:
+        loading = threading.Thread(target=load, args=(target, writer, receipt(0, 2)))
+        loading.start()
+        deadline = time.monotonic() + 30
+        while not lock_waits(store) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        other.execute(f"select * from {staged(mariadb, 'deadlocked')} for update")
+        other.connection.rollback()
+        loading.join()
+    assert int(store.sql("show global status like 'Innodb_deadlocks'")[0][1]) > int(before)
+    assert (target.staged_rows(), set(target.receipts())) == (2, {0})
+    target.discard()
+    target.close()
+
+
+def test_a_lock_that_mariadb_does_not_give_undoes_the_whole_chunk(mariadb: Any) -> None:
+    """1205 rolls back only its statement: the rows that came before the receipt must not be committed with the next."""
+    target: Any = opened(mariadb, "undone", kind="mariadb", lock_seconds=1)
+    with target._new_writer() as writer:
+        with holding(mariadb, "select * from _veilflow for update"), pytest.raises(PassingFault, match="VEIL408"):
+            writer.load(ROWS, receipt(0, 2))
+        writer.load(ROWS, receipt(1, 2))
+    assert (target.staged_rows(), set(target.receipts())) == (2, {1})
+    target.discard()
+    target.close()

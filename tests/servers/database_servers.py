@@ -128,15 +128,15 @@ def running_postgresql(settings: Mapping[str, str | Path] | None = None, clients
             subprocess.run([*control, "-m", "immediate", "-w", "stop"], check=False, capture_output=True, cwd=directory)
 
 
-def _own(value: str | Path, data: Path) -> str | Path:
-    """A file as the server's own: it refuses keys that others may read."""
+def _own(value: str | Path, directory: Path) -> str | Path:
+    """A file as the server's own, to whom the directory belongs: it refuses keys that others may read."""
     if isinstance(value, str):
         return value
-    copy = data / value.name
+    copy = directory / value.name
     shutil.copyfile(value, copy)
     copy.chmod(0o600)
     if os.geteuid() == 0:
-        shutil.chown(copy, "postgres")
+        shutil.chown(copy, directory.owner())
     return copy
 
 
@@ -194,9 +194,11 @@ def _own_temporary_directory(directory: Path) -> dict[str, str]:
 
 @contextmanager
 def running_mariadb(
-    lay_disk: Callable[[Path], AbstractContextManager[object]] = nullcontext, options: Sequence[str] = ()
+    lay_disk: Callable[[Path], AbstractContextManager[object]] = nullcontext,
+    settings: Mapping[str, str | Path] | None = None,
 ) -> Iterator[MariadbServer]:
-    """MariaDB as a non-root user, with a database ``warehouse``. NoServer if it is not installed and cannot be.
+    """MariaDB as a non-root user, with a database ``warehouse`` and ``settings`` of its own (files are copied to it).
+    NoServer if it is not installed and cannot be.
 
     ``lay_disk`` may lay another file system under the directory of its data.
     """
@@ -216,7 +218,15 @@ def running_mariadb(
         serve = [str(programs["mariadbd"]), "--no-defaults", f"--datadir={data}", f"--port={port}", "--local-infile=1"]
         places = ["--bind-address=127.0.0.1", f"--socket={directory}/s.sock", f"--pid-file={directory}/p.pid"]
 
-        server = MariadbServer("mariadb", port, "warehouse", data=data, command=(*user, *serve, *places, *options))
+        options = [f"--{name}={_own(value, directory)}" for name, value in (settings or {}).items()]
+
+        def restart() -> None:
+            server.kill()
+            server.start()
+
+        server = MariadbServer(
+            "mariadb", port, "warehouse", restart=restart, data=data, command=(*user, *serve, *places, *options)
+        )
         try:
             server.start()
             with server.as_root() as root, root.cursor() as cursor:

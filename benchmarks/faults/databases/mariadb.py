@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 _GONE = (1053, 1927, 2002, 2003, 2006, 2013, 2055)
 _BUSY = (1205, 1213, 1317)
 _NO_SUCH_TABLE = 1146
-_OPTIONS = (
-    "--innodb-buffer-pool-size=64M", "--innodb-log-file-size=16M", "--skip-log-bin", "--innodb-fast-shutdown=0",
-)  # fmt: skip
+_SETTINGS = {
+    "innodb-buffer-pool-size": "64M", "innodb-log-file-size": "16M", "skip-log-bin": "1", "innodb-fast-shutdown": "0",
+}  # fmt: skip
 _OF_THE_LOADER = (
     "select id from information_schema.processlist where user = 'veil' and id <> connection_id() and command = 'Query'"
     " and (info like '%staging%' or info like '%\\_veilflow%')"
@@ -145,8 +145,7 @@ class Mariadb:
             return bool(_run(connection, _WAITING))
 
     def crash(self) -> None:
-        self.server.kill()
-        self.server.start()
+        self.server.restart()
 
     def strike_statement(self, connection_too: bool) -> bool:
         with self.connect() as connection:
@@ -206,7 +205,7 @@ def opened(project: Path) -> Iterator[Mariadb]:
     """With a server of its own."""
     from database_servers import PASSWORD, running_mariadb
 
-    with running_mariadb(lambda data: small_disk(data, "mysql"), _OPTIONS) as server:
+    with running_mariadb(lambda data: small_disk(data, "mysql"), _SETTINGS) as server:
         write_project(project, PASSWORD)
         proxy = Proxy(server.port)
         database = Mariadb(project, server, proxy, server.data if server.data.is_mount() else None)

@@ -40,6 +40,7 @@ from veilflow.targets.mariadb_rows import lines, load_statement, value_lists
 from veilflow.targets.mariadb_schema import check_names, column_types, definitions, depended_on, fits, sql_type
 from veilflow.targets.merging import Tables, check_key, rewrite
 from veilflow.targets.metadata import (
+    LOCK_SECONDS,
     TABLE,
     Metadata,
     create_statement,
@@ -140,7 +141,7 @@ class MariadbTarget:
         lock = connect(self._url())
         name = "veilflow_" + hashlib.sha256(f"{_decoded(lock.db)}\0{self._output.table}".encode()).hexdigest()[:40]
         try:
-            taken = run(lock, "select get_lock(%s, 0)", (name,))[0][0]
+            taken = run(lock, "select get_lock(%s, %s)", (name, LOCK_SECONDS))[0][0]
         except pymysql.Error as error:
             lock.close()
             raise mapped(error) from None

@@ -14,6 +14,10 @@ from typing import Any
 from veilflow.errors import VeilError
 from veilflow.model import Advance, Checkpoint, ColumnKey, Mode, Publication, Receipt, Standing
 
+#: So long a run waits for the lock of a table: a server may notice late that a process has died, and that a connection
+#: was cut, and gives the lock back then.
+LOCK_SECONDS = 5
+
 TABLE = "_veilflow"
 
 #: Runs a statement with ``?`` for its values and returns its rows, if it has any.

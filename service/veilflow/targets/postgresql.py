@@ -33,6 +33,7 @@ from veilflow.targets import postgresql_staging
 from veilflow.targets.changing import ChangingWriter
 from veilflow.targets.merging import Tables, add_columns, check_key, rewrite
 from veilflow.targets.metadata import (
+    LOCK_SECONDS,
     TABLE,
     Metadata,
     create_statement,
@@ -195,13 +196,12 @@ class PostgresqlTarget:
             return
         lock = self._open()
         try:
-            row = lock.execute("select pg_try_advisory_lock(%s)", (_lock_number("veilflow", self._shown),)).fetchone()
+            lock.execute(f"set lock_timeout = '{LOCK_SECONDS}s'".encode())
+            lock.execute("select pg_advisory_lock(%s)", (_lock_number("veilflow", self._shown),))
         except psycopg.Error as error:
             lock.close()
-            raise mapped(error) from None
-        if not row or not row[0]:
-            lock.close()
-            raise locked_out(self._shown)
+            taken = isinstance(error, psycopg.errors.LockNotAvailable)
+            raise (locked_out(self._shown) if taken else mapped(error)) from None
         self._lock = lock
 
     def clean(self) -> tuple[str, ...]:
