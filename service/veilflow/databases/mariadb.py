@@ -100,6 +100,13 @@ def quote(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
+def run(connection: FilelessConnection, sql: str, values: tuple[Any, ...] | None = None) -> Sequence[tuple[Any, ...]]:
+    """A statement's rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return list(cursor.fetchall()) if cursor.description else []
+
+
 def mapped(error: BaseException, columns: Sequence[str] = ()) -> VeilError:
     """Ours for a driver's error, by its number; the text quotes rows. ``columns`` are those of the rows that were sent:
     one of them is named where the server says which."""

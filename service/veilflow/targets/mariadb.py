@@ -13,13 +13,11 @@ from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
-import pyarrow as pa
 import pymysql
 from pymysql.connections import Connection
 from pymysql.cursors import SSCursor
 
-from veilflow.databases.mariadb import connect, mapped, quote
-from veilflow.databases.mariadb_client import FilelessConnection
+from veilflow.databases.mariadb import connect, mapped, quote, run
 from veilflow.errors import PassingFault, VeilError
 from veilflow.model import (
     Advance,
@@ -36,8 +34,8 @@ from veilflow.model import (
 )
 from veilflow.targets.changing import ChangingWriter
 from veilflow.targets.mariadb_merge import merge, prepare
-from veilflow.targets.mariadb_rows import lines, load_statement, value_lists
 from veilflow.targets.mariadb_schema import check_names, column_types, definitions, depended_on, fits, sql_type
+from veilflow.targets.mariadb_writer import MariadbWriter
 from veilflow.targets.merging import Tables, check_key, rewrite
 from veilflow.targets.metadata import (
     LOCK_SECONDS,
@@ -47,7 +45,6 @@ from veilflow.targets.metadata import (
     keys_text,
     locked_out,
     parse_keys,
-    receipt_values,
     same_number,
     same_shape,
 )
@@ -162,7 +159,7 @@ class MariadbTarget:
     @contextmanager
     def _new_writer(self) -> Iterator[Writer]:
         with closing(connect(self._url(), loads=True)) as connection:
-            yield _MariadbWriter(connection, self)
+            yield MariadbWriter(connection, self._metadata(connection), _staging(self._run_id))
 
     def staged_rows(self) -> int:
         with self._connect() as connection:
@@ -378,91 +375,6 @@ def _outside(table: str, lacking: Mapping[str, str]) -> VeilError:
     )  # fmt: skip
 
 
-class _MariadbWriter:
-    """Rows and their receipt in one transaction.
-
-    LOAD DATA LOCAL takes half of the time, but cuts values off, leaves rows out and makes zeros in strict mode too, with
-    a warning each. So it loads what it takes without one; the rest goes by statements, which refuse.
-    """
-
-    def __init__(self, connection: FilelessConnection, target: MariadbTarget) -> None:
-        self._connection, self._target = connection, target
-        self._largest = int(run(connection, "select @@max_allowed_packet")[0][0])
-        self._loads_data = _may_load_data(connection)
-
-    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
-        target, connection = self._target, self._connection
-        metadata = target._metadata(connection)
-        with self._undoing(rows):
-            connection.begin()
-            if not (self._loads_data and self._load_data(pa.table(rows))):
-                self._insert(pa.table(rows))
-            values = receipt_values(target._run_id, target._output.table, receipt)
-            metadata.run(f"insert into {TABLE} values (?, ?, ?, ?, ?)", values)
-            connection.commit()
-            seen = metadata.has_receipt(receipt.chunk)
-        if not seen:
-            raise VeilError("VEIL102", "the database took a chunk and did not keep it", "run again")
-
-    def attempt(self, rows: pa.RecordBatch | pa.Table) -> None:
-        with self._undoing(rows):
-            self._connection.begin()
-            self._insert(pa.table(rows))
-            self._connection.rollback()
-
-    @contextmanager
-    def _undoing(self, rows: pa.RecordBatch | pa.Table) -> Iterator[None]:
-        """Roll back what fails: a lock time-out undoes only its statement, a deadlock the whole transaction, and here both
-        undo all of it. The error becomes ours."""
-        try:
-            yield
-        except BaseException as error:
-            with suppress(pymysql.Error):
-                self._connection.rollback()
-            if isinstance(error, pymysql.Error | OSError):
-                raise mapped(error, rows.schema.names) from None
-            raise
-
-    def _load_data(self, table: pa.Table) -> bool:
-        """Whether LOAD DATA took the rows without a warning; else the transaction has begun anew."""
-        content = lines(table, self._largest)
-        if content is None:
-            return False
-        taken, warnings = self._connection.load(load_statement(_staging(self._target._run_id), table), content)
-        if taken == table.num_rows and not warnings:
-            return True
-        self._connection.rollback()
-        self._connection.begin()
-        return False
-
-    def _insert(self, table: pa.Table) -> None:
-        if not table.num_rows:
-            return
-        names = ", ".join(map(quote, table.column_names))
-        head = f"insert into {_staging(self._target._run_id)} ({names}) values ".encode()
-        for values, rows in value_lists(table):
-            if len(head) + len(values) >= self._largest:
-                raise VeilError(
-                    "VEIL319", "a row is larger than the server takes in one statement",
-                    "raise its max_allowed_packet, or shorten the text in the policy",
-                )  # fmt: skip
-            self._connection.query(head + values)
-            taken = self._connection.affected_rows()
-            # Their list is empty where the server keeps none, their count is not.
-            if taken != rows or run(self._connection, "show count(*) warnings")[0][0]:
-                raise VeilError(
-                    "VEIL319", "the database would have changed a value to make it fit",
-                    "compare the plan's types with the table's; nothing of the chunk was kept",
-                )  # fmt: skip
-
-
-def _may_load_data(connection: Connection) -> bool:
-    """Whether the server takes LOAD DATA LOCAL, and within one transaction: Galera may commit in the midst of it."""
-    wanted = "'local_infile', 'wsrep_load_data_splitting'"
-    found = dict(run(connection, f"show global variables where variable_name in ({wanted})"))
-    return found.get("local_infile") == "ON" and found.get("wsrep_load_data_splitting", "OFF") == "OFF"
-
-
 def _alive(connection: Connection) -> bool:
     """Whether the server still knows the connection: a crash or a cut took its locks."""
     try:
@@ -470,13 +382,6 @@ def _alive(connection: Connection) -> bool:
     except (pymysql.Error, OSError):
         return False
     return True
-
-
-def run(connection: Connection, sql: str, values: tuple[Any, ...] | None = None) -> Sequence[tuple[Any, ...]]:
-    """A statement's rows."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql, values)
-        return list(cursor.fetchall()) if cursor.description else []
 
 
 def _advance(found: Mapping[str, Any] | None) -> Advance | None:
