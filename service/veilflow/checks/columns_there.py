@@ -51,6 +51,15 @@ def _of_type(given: Mapping[str, Any], columns: _Columns) -> bool:
     return any(_is_type(kind, name) for name in given.get("type_list", [given.get("type_")]))
 
 
+def type_name(kind: ColumnType) -> str:
+    """The name by which ``expect_column_values_to_be_of_type`` knows a column's type."""
+    if kind.name in ("text", "json"):
+        return _TEXT_NAMES[0]
+    if kind.name in ("date", "timestamp"):
+        return "datetime64" if kind.name == "date" or kind.arrow.tz is None else "Timestamp"
+    return _pandas(kind).name
+
+
 def _is_type(kind: ColumnType, name: str) -> bool:
     if kind.name in ("text", "json"):
         return name.lower() in _TEXT_NAMES

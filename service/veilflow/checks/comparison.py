@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from veilflow.checks.ambiguity import longest_for_re
+from veilflow.checks.ambiguity import Explodes, longest_for_re
 from veilflow.checks.catalogue import KNOWN_EXPECTATIONS
 from veilflow.checks.compiled import build_test
 from veilflow.checks.conditions import fit_condition
@@ -56,6 +56,7 @@ def fit_check(check: CheckPlan, columns: Mapping[str, ColumnType]) -> CheckPlan:
     types = [columns.get(name, TEXT) for name in check.columns]
     try:
         arguments = _arguments(check, tuple(types))
+        _refuse_strangers(check, types)
         fitting_condition(check, columns)
         if check.kind != "row":
             return _fit_whole(check, arguments, types)
@@ -66,12 +67,35 @@ def fit_check(check: CheckPlan, columns: Mapping[str, ColumnType]) -> CheckPlan:
             return check
         compiled = build_test(check.type, arguments, types) is not None
     except ValueError as error:
-        raise VeilError(
-            "VEIL207", f"{check.type} does not fit {check.column}: {error}",
-            "change the expectation, or declare the column's type under `columns:` in the pipeline", check.place,
-        ) from None  # fmt: skip
+        raise VeilError("VEIL207", f"{check.type} does not fit {check.column}: {error}", _way_out(check, error), check.place) from None  # fmt: skip
     ours = COMPILED if check.type in KNOWN_EXPECTATIONS else OWN
     return replace(check, engine=ours if compiled else GREAT_EXPECTATIONS)
+
+
+def _way_out(check: CheckPlan, error: ValueError) -> str:
+    if not isinstance(error, Explodes):
+        return "change the expectation, or declare the column's type under `columns:` in the pipeline"
+    if check.engine == GREAT_EXPECTATIONS:
+        return "leave `engine: great_expectations` out: compiled, a pattern takes linear time"
+    return "write it without lookaround and back-references, or so that no text fits a repetition in two ways"
+
+
+def _refuse_strangers(check: CheckPlan, types: Sequence[ColumnType]) -> None:
+    """ValueError for columns between which there is no order, or no sum."""
+    names = " and ".join(kind.name for kind in types)
+    if check.type == "expect_column_pair_values_a_to_be_greater_than_b" and len(set(map(_family, types))) > 1:
+        raise ValueError(f"{names} cannot be compared")
+    if check.type == "expect_multicolumn_sum_to_equal" and set(map(_family, types)) != {"numbers"}:
+        raise ValueError(f"{names} cannot be added up")
+
+
+def _family(kind: ColumnType) -> str:
+    """The types that can be compared with each other."""
+    if kind.name in ("integer", "decimal", "float", "boolean"):
+        return "numbers"
+    if kind.name in ("date", "timestamp"):
+        return "moments with a zone" if kind.name == "timestamp" and kind.arrow.tz is not None else "moments"
+    return "binary" if kind.name == "binary" else "texts"
 
 
 def _fit_whole(check: CheckPlan, arguments: Mapping[str, Any], types: Sequence[ColumnType]) -> CheckPlan:

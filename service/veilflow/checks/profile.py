@@ -18,6 +18,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from veilflow.checks.columns_there import type_name
+from veilflow.checks.date_formats import date_format_test
 from veilflow.checks.shapes import pattern_of
 from veilflow.model import ColumnType
 
@@ -33,19 +35,25 @@ _NAMES_A_PERSON = re.compile(
     r"|person|people|patient|client|customer|owner|staff|agent|doctor|author|by|contact|employee|member)($|[_ .-])"
     r"|name$|Id$|ID$|No$",
 )
+#: How dates are written; one is proposed if it alone fits every text.
+_DATE_FORMATS = (
+    "%Y-%m-%d", "%Y%m%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"
+)  # fmt: skip
 #: Above this share of names among its members a column is one of names.
 _NAMES = 1 / 3
 
 
 @dataclass(frozen=True)
 class ProfiledColumn:
-    """A column of the sample: as read, and typed; ``classification`` is the policy's, if one has been made."""
+    """A column of the sample: as read, and typed; ``classification`` is the policy's, if one has been made. ``has_type``:
+    the source or the pipeline says the type, so it is no guess."""
 
     name: str
     type: ColumnType
     raw: pa.ChunkedArray = field(repr=False)
     values: pa.ChunkedArray = field(repr=False)
     classification: str | None = None
+    has_type: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,11 @@ def propose(column: ProfiledColumn, *, whole: bool, is_name: Callable[[str], boo
     """Expectations that hold on the sample. ``whole``: it has every row of the source; ``is_name`` knows given names
     and surnames."""
     column = replace(column, raw=_without_nan(column.raw), values=_without_nan(column.values))
-    found = [*_nulls(column), *(_texts(column, is_name) if column.type.name == "text" else _ranges(column))]
+    found = [
+        *_type(column),
+        *_nulls(column),
+        *(_texts(column, is_name) if column.type.name == "text" else _ranges(column)),
+    ]
     if whole and _unique(column.values):
         found.append({"type": "expect_column_values_to_be_unique", "kwargs": {}})
     entries = tuple({"type": one["type"], "kwargs": {"column": column.name, **one["kwargs"]}} for one in found)
@@ -72,6 +84,10 @@ def propose(column: ProfiledColumn, *, whole: bool, is_name: Callable[[str], boo
 
 def _expect(kind: str, **kwargs: Any) -> dict[str, Any]:
     return {"type": f"expect_column_{kind}", "kwargs": kwargs}
+
+
+def _type(column: ProfiledColumn) -> list[dict[str, Any]]:
+    return [_expect("values_to_be_of_type", type_=type_name(column.type))] if column.has_type else []
 
 
 def _without_nan(values: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -113,7 +129,12 @@ def _texts(column: ProfiledColumn, is_name: Callable[[str], bool]) -> list[dict[
     if lengths.get("min_value", 0) <= 0:
         lengths.pop("min_value", None)
     found = [_expect("value_lengths_to_be_between", **lengths)] if lengths else []
-    pattern = None if column.classification == "free_text" else pattern_of(texts, BEHIND)
+    if column.classification == "free_text":
+        return found
+    formats = [one for one in _DATE_FORMATS if pc.all(date_format_test(one)(texts.combine_chunks())).as_py()]
+    if len(formats) == 1:
+        return [*found, _expect("values_to_match_strftime_format", strftime_format=formats[0])]
+    pattern = pattern_of(texts, BEHIND)
     return [*found, *([_expect("values_to_match_regex", regex=pattern)] if pattern else [])]
 
 

@@ -19,6 +19,8 @@ from veilflow.sources import kind_of, open_source
 from veilflow.treatments.pools import known_names
 
 _CHUNK_ROWS = 50_000
+#: Kinds of files whose columns are texts until a pipeline says more.
+_WITHOUT_TYPES = ("csv", "jsonl", "json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,30 +42,40 @@ def profile_pipeline(project: Path, environment: str, name: str, most_rows: int)
         schema = source.schema()
         decision = decide_loaded(Loaded(project, environment, pipeline, policy, None, names, source), schema)
         classes = {column.name: column.classification for column in decision.plan.columns}
-        return _profile(source, pipeline.source.shown, schema.columns, classes, most_rows)
+        return _profile(source, pipeline.source, schema.columns, classes, most_rows)
 
 
 def profile_file(path: Path, most_rows: int) -> Profile:
     """A proposal for a file of the kind that its ending tells, with every column of a text file as text."""
-    source = open_source(SourceConfig(kind=kind_of(path), path=path.resolve(), shown=str(path)))
-    return _profile(source, str(path), source.schema().columns, {}, most_rows)
+    config = SourceConfig(kind=kind_of(path), path=path.resolve(), shown=str(path))
+    source = open_source(config)
+    return _profile(source, config, source.schema().columns, {}, most_rows)
 
 
 def _profile(
-    source: Source, shown: str, columns: tuple[SourceColumn, ...], classes: Mapping[str, str | None], most_rows: int
+    source: Source,
+    config: SourceConfig,
+    columns: tuple[SourceColumn, ...],
+    classes: Mapping[str, str | None],
+    most_rows: int,
 ) -> Profile:
     sample = Sample(most_rows)
     for piece in source.slices(columns, _CHUNK_ROWS):
         sample.add(piece.read())
     if not sample.kept:
-        raise VeilError("VEIL211", f"{shown} has no row to look at", "profile a source that has rows")
+        raise VeilError("VEIL211", f"{config.shown} has no row to look at", "profile a source that has rows")
     raw, values = sample.tables()
     whole = raw.num_rows == sample.rows
     found = tuple(
         propose(
             ProfiledColumn(
-                column.name, column.type, raw.column(column.name), values.column(column.name), classes.get(column.name)
-            ),
+                column.name,
+                column.type,
+                raw.column(column.name),
+                values.column(column.name),
+                classes.get(column.name),
+                has_type=config.kind not in _WITHOUT_TYPES or column.name in config.types,
+            ),  # fmt: skip
             whole=whole,
             is_name=lambda text: text.casefold() in known_names(),
         )
@@ -71,10 +83,10 @@ def _profile(
     )
     if not any(column.expectations for column in found):
         raise VeilError(
-            "VEIL208", f"{raw.num_rows:,} rows of {shown} suggest nothing",
+            "VEIL208", f"{raw.num_rows:,} rows of {config.shown} suggest nothing",
             f"at least {BEHIND} rows stand behind each proposal, so that none tells of a person; give it more",
         )  # fmt: skip
-    return Profile(shown, raw.num_rows, sample.rows, found)
+    return Profile(config.shown, raw.num_rows, sample.rows, found)
 
 
 class Sample:

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from veilflow.checks import KNOWN_EXPECTATIONS, ROW_EXPECTATIONS, open_checker, plan_check
+from veilflow.checks import KNOWN_EXPECTATIONS, ROW_EXPECTATIONS, fit_check, open_checker, plan_check
+from veilflow.checks.great_expectations_engine import GreatExpectationsChecker
 from veilflow.errors import Place, VeilError
 from veilflow.model import CheckPlan, Chunk, ColumnType, SourceColumn
 
@@ -162,6 +163,23 @@ def test_refuses_sets_bounds_and_patterns_that_cannot_be_judged(check: CheckPlan
     assert (caught.value.code, caught.value.place) == ("VEIL207", PLACE)
 
 
+@pytest.mark.parametrize(
+    ("check", "word"),
+    [
+        (plan("expect_column_pair_values_a_to_be_greater_than_b", column_A="text", column_B="day"), "text and date cannot"),
+        (plan("expect_column_pair_values_a_to_be_greater_than_b", column_A="whole", column_B="end"), "integer and date"),
+        (plan("expect_multicolumn_sum_to_equal", column_list=["whole", "text"], sum_total=1), "added up"),
+        (forced(VALUES + "match_regex", column="text", regex="(a+)+$"), "forever"),
+    ],
+)  # fmt: skip
+def test_the_plan_refuses_what_great_expectations_would_raise_on_or_never_end(check: CheckPlan, word: str) -> None:
+    """VEIL207 from the types alone, with the way out."""
+    with pytest.raises(VeilError, match=word) as caught:
+        fit_check(check, {column.name: column.type for column in COLUMNS})
+    assert (caught.value.code, caught.value.place) == ("VEIL207", PLACE)
+    assert ("linear time" if word == "forever" else "columns:") in caught.value.hint
+
+
 def test_values_appear_in_no_outcome_log_record_or_stream(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -176,10 +194,12 @@ def test_values_appear_in_no_outcome_log_record_or_stream(
 def test_an_expectation_that_raises_is_an_error_without_its_text(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Text against number: VEIL105, and neither message, cause nor log quotes a cell."""
+    """Text against number, which the plan refuses, given all the same: VEIL105, and neither message, cause nor log
+    quotes a cell."""
     failing = plan("expect_column_pair_values_a_to_be_greater_than_b", column_A="text", column_B="whole")
+    engine = GreatExpectationsChecker({0: (failing, failing.arguments)}, COLUMNS)
     with caplog.at_level(0), pytest.raises(VeilError) as caught:
-        open_checker([CASES[0][0], failing], COLUMNS).check(chunk())
+        engine.judge(chunk())
     streams = capfd.readouterr()
     assert (caught.value.code, caught.value.place) == ("VEIL105", PLACE)
     assert caught.value.__cause__ is None
