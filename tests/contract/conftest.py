@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from stores import Store
+
+#: Dialects of SQLAlchemy, each with the server behind it.
+DIALECTS = {"postgresql+psycopg": "postgresql", "mysql+pymysql": "mariadb"}
 
 
 @pytest.fixture
@@ -22,6 +26,8 @@ def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calla
         kind, _, by_statements = asked.partition(" by ")
         if kind == "memory":
             return Store(kind)
+        if kind in DIALECTS:
+            return replace(make(DIALECTS[kind]), dialect=kind)
         if kind not in ("postgresql", "mariadb"):
             return Store(kind, tmp_path / f"out.{kind}")
         server: Any = request.getfixturevalue(kind)

@@ -21,6 +21,8 @@ DATABASES = [
     "duckdb",
     pytest.param("postgresql", marks=pytest.mark.live),
     pytest.param("mariadb", marks=pytest.mark.live),
+    pytest.param("postgresql+psycopg", marks=pytest.mark.live),
+    pytest.param("mysql+pymysql", marks=pytest.mark.live),
 ]
 KINDS = pa.schema(
     [

@@ -59,6 +59,8 @@ DATABASES = [
     pytest.param("postgresql", marks=pytest.mark.live),
     pytest.param("mariadb", marks=pytest.mark.live),
     pytest.param("mariadb by statements", marks=pytest.mark.live),
+    pytest.param("postgresql+psycopg", marks=pytest.mark.live),
+    pytest.param("mysql+pymysql", marks=pytest.mark.live),
 ]
 
 

@@ -34,10 +34,27 @@ class Store:
     kind: str
     path: Path | None = None
     url: str | None = None
+    #: The dialect and driver by which the target goes there, instead of the kind's own.
+    dialect: str | None = None
+
+    @property
+    def by_dialect(self) -> bool:
+        return self.dialect is not None
 
     def target(self, table: str = "order", mode: Mode = "replace", schema: pa.Schema = SCHEMA, **more: Any) -> Target:
-        url = None if self.url is None else (lambda: Secret(self.url or ""))
-        return open_target(kind=self.kind, table=table, mode=mode, schema=schema, path=self.path, url=url, **more)
+        address = self.url or ""
+        if self.dialect is not None:
+            address = f"{self.dialect}://{address.partition('://')[2]}"
+        url = None if self.url is None else (lambda: Secret(address))
+        return open_target(
+            kind="sqlalchemy" if self.by_dialect else self.kind,
+            table=table,
+            mode=mode,
+            schema=schema,
+            path=self.path,
+            url=url,
+            **more,
+        )
 
     def run(
         self, run_id: str, rows: pa.Table = ROWS, versions: dict[str, ColumnKey] | None = None, **more: Any

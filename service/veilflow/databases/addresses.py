@@ -5,7 +5,7 @@ Drivers take files to read, commands to run and other hosts by the parameters of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
@@ -42,8 +42,7 @@ class Address:
     @property
     def local(self) -> bool:
         """Whether it stays on this machine: loopback, or a socket's directory."""
-        hosts = self.parts.netloc.rpartition("@")[2].split(",")
-        return all(_is_local(unquote(host)) for host in hosts)
+        return is_local(self.parts.netloc.rpartition("@")[2])
 
 
 def refusal(url: str) -> VeilError | None:
@@ -51,11 +50,16 @@ def refusal(url: str) -> VeilError | None:
     of database that is not ours nothing is known."""
     parts = urlsplit(url)
     kind = _KINDS.get(parts.scheme)
-    if kind is None:
-        return None
-    for name, value in parse_qsl(parts.query, keep_blank_values=True):
-        if name not in PARAMETERS[kind]:
-            return _wrong(f"the connection's URL has the parameter {name}", "allowed: " + ", ".join(PARAMETERS[kind]))
+    return None if kind is None else refused_parameter(parts.query, PARAMETERS[kind])
+
+
+def refused_parameter(query: str, allowed: Sequence[str], how: str = "") -> VeilError | None:
+    """VEIL214 for the first parameter that is not ``allowed``, or has a value that it has not; ``how`` ends the hint."""
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in allowed:
+            return _wrong(
+                f"the connection's URL has the parameter {name}", "allowed: " + (", ".join(allowed) or "none") + how
+            )
         if value not in _VALUES.get(name, (value,)):
             return _wrong(f"the connection's URL has another {name} than there are", "there are: " + ", ".join(_VALUES[name]))  # fmt: skip
         if name == "connect_timeout" and not (value.isdecimal() and 0 < int(value) <= 3600):
@@ -67,7 +71,7 @@ def completed(url: str, project: Path, more: Mapping[str, str]) -> str:
     """The URL with paths of files from ``project`` on, and with parameters of our own. VEIL214 for a file that is not
     there, or a private key that others may read."""
     parts = urlsplit(url)
-    if parts.scheme not in _KINDS:
+    if parts.scheme not in _KINDS and not names_driver(parts.scheme):
         return url
     given = dict(parse_qsl(parts.query))
     for name in given.keys() & set(_FILES):
@@ -78,16 +82,27 @@ def completed(url: str, project: Path, more: Mapping[str, str]) -> str:
 
 def parse(url: Secret, kind: str) -> Address:
     """The address of a server of the kind. VEIL214 for one of another kind, or with a parameter that may not be there."""
-    parts = urlsplit(url.reveal())
-    if _KINDS.get(parts.scheme) != kind:
+    if _KINDS.get(urlsplit(url.reveal()).scheme) != kind:
         raise _wrong(f"the connection's URL is not one of {kind}", f"it begins with {kind}://")
-    given = dict(parse_qsl(parts.query))
-    ours = {name: given.pop(name, "") for name in (LOCK, STATEMENT, NAME)}
-    parts = parts._replace(query=urlencode(given))
-    if (wrong := refusal(urlunsplit(parts))) is not None:
+    found = taken_apart(url)
+    if (wrong := refused_parameter(found.parts.query, PARAMETERS[kind])) is not None:
         raise wrong
+    return found
+
+
+def taken_apart(url: Secret) -> Address:
+    """The address with the settings of its connection; whether its parameters may be there is for the caller to see."""
+    parts = urlsplit(url.reveal())
+    given = dict(parse_qsl(parts.query, keep_blank_values=True))
+    ours = {name: given.pop(name, "") for name in (LOCK, STATEMENT, NAME)}
     statement = float(ours[STATEMENT]) if ours[STATEMENT] else None
-    return Address(parts, given, ours[NAME] or "veilflow", float(ours[LOCK] or _LOCK_SECONDS), statement)
+    lock = float(ours[LOCK]) if ours[LOCK] else _LOCK_SECONDS
+    return Address(parts._replace(query=urlencode(given)), given, ours[NAME] or "veilflow", lock, statement)
+
+
+def names_driver(scheme: str) -> bool:
+    """Whether a URL's scheme is that of a dialect of SQLAlchemy: dialect+driver."""
+    return "+" in scheme
 
 
 def took_too_long(code: str) -> PassingFault:
@@ -107,6 +122,11 @@ def _usable(name: str, file: Path) -> Path:
     if name in _PRIVATE and mode & 0o077:
         raise _wrong(f"others may read the file that {name} names", "chmod 600 it")
     return file
+
+
+def is_local(hosts: str) -> bool:
+    """Whether all of a URL's hosts, with their ports, are on this machine: loopback, or a socket's directory."""
+    return all(_is_local(unquote(host)) for host in hosts.split(","))
 
 
 def _is_local(host: str) -> bool:

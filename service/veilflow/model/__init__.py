@@ -13,6 +13,7 @@ from veilflow.model.columns import (
     SourceSchema,
     TargetConfig,
     UnevenColumn,
+    UrlTerms,
     type_name,
 )
 from veilflow.model.credentials import (
@@ -163,6 +164,7 @@ __all__ = [
     "Target",
     "TargetColumn",
     "TargetConfig",
+    "UrlTerms",
     "TargetPlan",
     "UnevenColumn",
     "Window",

@@ -114,6 +114,15 @@ class SourceConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class UrlTerms:
+    """What a pipeline lets the URL of a dialect of SQLAlchemy do beyond what is known of its driver: parameters by their
+    names, and why a network may be crossed where nothing says that it is encrypted."""
+
+    parameters: tuple[str, ...] = ()
+    unsafe_transport: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TargetConfig:
     """A pipeline's ``target:``: a ``path`` (files, SQLite) or a ``connection`` of ``secrets/names.yaml``; ``key`` and
     ``delete`` are those of ``mode: merge``; ``again`` is that of a re-key. ``on_refused_row`` is about rows that the target
@@ -131,3 +140,4 @@ class TargetConfig:
     on_refused_row: BadRowRule = "refuse"
     again: bool = False
     columns: ColumnsRule = "freeze"
+    terms: UrlTerms = UrlTerms()

@@ -13,9 +13,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from veilflow.errors import VeilError
-from veilflow.model import Mode, Output, Secret, Target
+from veilflow.model import Mode, Output, Secret, Target, UrlTerms
 
-KINDS = ("sqlite", "duckdb", "postgresql", "mariadb", "csv", "jsonl", "parquet", "memory")
+KINDS = ("sqlite", "duckdb", "postgresql", "mariadb", "sqlalchemy", "csv", "jsonl", "parquet", "memory")
 
 __all__ = ["KINDS", "open_target"]
 
@@ -33,6 +33,7 @@ def open_target(
     again: bool = False,
     evolve: bool = False,
     lock_directory: Path | None = None,
+    terms: UrlTerms | None = None,
 ) -> Target:
     """The target of a run; connects to nothing yet. VEIL214 if it cannot be used as configured.
 
@@ -55,6 +56,10 @@ def open_target(
         from veilflow.targets.postgresql import PostgresqlTarget
 
         return PostgresqlTarget(url, output)
+    if kind == "sqlalchemy" and url is not None:
+        from veilflow.targets.sqlalchemy import SqlalchemyTarget
+
+        return SqlalchemyTarget(url, output, terms or UrlTerms())
     if kind == "memory":
         from veilflow.targets.memory import MemoryTarget
 

@@ -62,7 +62,7 @@ def check_key(tables: Tables, output: Output, staged_only: bool = False) -> None
         if tables.count(f"select count(*) from {table} where " + " or ".join(f"{name} is null" for name in key)):
             raise _unusable(output, f"is null in {where}")
         groups = f"select {', '.join(key)} from {table} group by {', '.join(key)} having count(*) > 1"
-        if tables.count(f"select count(*) from ({groups}) as repeated"):
+        if tables.count(f"select count(*) from ({groups}) repeated"):
             raise _unusable(output, f"stands more than once in {where}")
 
 
@@ -91,6 +91,25 @@ def merge(tables: Tables, output: Output) -> int:
 def _update(tables: Tables, columns: Sequence[str], same: str) -> str:
     sets = ", ".join(f"{tables.quote(name)} = {tables.staged(name, 's.')}" for name in columns)
     return f"update {tables.target} as t set {sets} from {tables.staging} as s where {same}"
+
+
+def merge_apart(tables: Tables, output: Output) -> int:
+    """The same by subqueries alone, which every database has; the key was checked before."""
+    target, staging, quote = tables.target, tables.staging, tables.quote
+    partner = f"from {staging} s where {same_key(tables, output.key, target)}"
+    if output.delete:
+        tables.change(f"delete from {target} where not exists (select 1 {partner})")
+    others = [name for name in output.schema.names if name not in output.key]
+    if others:
+        sets = ", ".join(f"{quote(name)} = (select {tables.staged(name, 's.')} {partner})" for name in others)
+        met = tables.change(f"update {target} set {sets} where exists (select 1 {partner})")
+    else:
+        met = tables.count(f"select count(*) from {target} where exists (select 1 {partner})")
+    names, cells = map(quote, output.schema.names), (tables.staged(name, "s.") for name in output.schema.names)
+    new = f"not exists (select 1 from {target} t where {same_key(tables, output.key)})"
+    return met + tables.change(
+        f"insert into {target} ({', '.join(names)}) select {', '.join(cells)} from {staging} s where {new}"
+    )
 
 
 def same_key(tables: Tables, key: Sequence[str], target: str = "t") -> str:

@@ -95,8 +95,9 @@ class Metadata:
 
     def standing(self, pipeline: str) -> Standing:
         """What is known of a pipeline of this table, which is there."""
-        published = self.run(f"select 1 from {TABLE} where kind = 'published' and target = ? limit 1", (self.target,))
-        return Standing(self._checkpoint(pipeline), bool(published))
+        where = f"from {TABLE} where kind = 'published' and target = ?"
+        published = self.run(f"select count(*) {where}", (self.target,))[0][0] > 0
+        return Standing(self._checkpoint(pipeline), published)
 
     def _checkpoint(self, pipeline: str) -> Checkpoint | None:
         where = f"select detail from {TABLE} where kind = 'checkpoint' and run_id = ? and target = ?"
