@@ -49,14 +49,28 @@ def origin(request: pytest.FixtureRequest, make_store: Callable[[str], Store]) -
     return store
 
 
+@pytest.fixture(
+    params=[
+        *KINDS,
+        pytest.param("postgresql+psycopg", marks=pytest.mark.live),
+        pytest.param("mysql+pymysql", marks=pytest.mark.live),
+    ]
+)
+def destination(request: pytest.FixtureRequest, make_store: Callable[[str], Store]) -> Store:
+    """A database with nothing in it."""
+    return make_store(request.param)
+
+
 def end(store: Store) -> str:
     """How a pipeline names the database."""
     where = "connection: warehouse" if store.url else f"path: {store.path}"
-    return f"kind: {store.kind}, {where}, table: people"
+    return f"kind: {'sqlalchemy' if store.by_dialect else store.kind}, {where}, table: people"
 
 
 def write(project: Project, store: Store, source: str, target: str) -> None:
-    names = NAMES.replace("URL", (store.url or "postgresql://none.example/x").replace(":loopback-only-secret", ""))
+    names = NAMES.replace(
+        "URL", (store.address if store.url else "postgresql://none.example/x").replace(":loopback-only-secret", "")
+    )
     project.write("secrets/names.yaml", names)
     project.write("login.json", json.dumps({"username": "veil", "password": "loopback-only-secret"})).chmod(0o600)
     project.write("pipelines/people.yaml", PIPELINE.replace("SOURCE", source).replace("TARGET", target))
@@ -83,10 +97,14 @@ def test_a_new_column_in_the_database_refuses_the_next_run(project: Project, ori
     assert len(project.rows()) == 3
 
 
-def test_people_are_merged_into_each_database(project: Project, origin: Store) -> None:
+def test_people_are_merged_into_each_database(project: Project, destination: Store) -> None:
     """From a file into the database by key, twice, with a change, a newcomer and one who left."""
-    origin.sql("drop table people")
-    write(project, origin, "kind: csv, path: data/people.csv", end(origin) + ", mode: merge, key: [id], delete: true")
+    write(
+        project,
+        destination,
+        "kind: csv, path: data/people.csv",
+        end(destination) + ", mode: merge, key: [id], delete: true",
+    )
     pipeline = project.directory / "pipelines/people.yaml"
     pipeline.write_text(pipeline.read_text() + "columns: {age: {type: integer}}\n")
     for _ in range(2):
@@ -97,7 +115,7 @@ def test_people_are_merged_into_each_database(project: Project, origin: Store) -
     )
     done = project.veil("run", "people", "--direct", "--json")
     assert done.status == 0, done.err
-    found: list[tuple[Any, ...]] = origin.sql("select age, name, city from people")
+    found: list[tuple[Any, ...]] = destination.sql("select age, name, city from people")
     assert sorted(found) == [(20, "B*", "Bergen"), (40, "C*", None), (50, "D*", "Rome")]
     assert "loopback-only-secret" not in done.out + done.err
 

@@ -41,11 +41,13 @@ class Store:
     def by_dialect(self) -> bool:
         return self.dialect is not None
 
+    @property
+    def address(self) -> str:
+        """The URL by which a target goes there."""
+        return f"{self.dialect or self.kind}://{(self.url or '').partition('://')[2]}"
+
     def target(self, table: str = "order", mode: Mode = "replace", schema: pa.Schema = SCHEMA, **more: Any) -> Target:
-        address = self.url or ""
-        if self.dialect is not None:
-            address = f"{self.dialect}://{address.partition('://')[2]}"
-        url = None if self.url is None else (lambda: Secret(address))
+        url = None if self.url is None else (lambda: Secret(self.address))
         return open_target(
             kind="sqlalchemy" if self.by_dialect else self.kind,
             table=table,

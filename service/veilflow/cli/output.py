@@ -376,6 +376,7 @@ def plan_lines(document: Mapping[str, Any], decision: Decision) -> list[str]:
         f"target  {target.kind} {target.location}, table {target.table}: {target.mode} by {target.publish}; "
         f"rows that it refuses: {target.on_refused_row}"
     )
+    lines += [f"hint    {hint}" for hint in decision.hints]
     if target.added:
         lines.append(f"adds    {', '.join(target.added)}: null in the rows that are there")
     lines += [f"reads   {words}" for words in _reads(document)]

@@ -26,7 +26,7 @@ from veilflow.config.objects import (
 )
 from veilflow.config.parameters import fill, refuse_unused
 from veilflow.errors import Place, VeilError, raise_all
-from veilflow.model import CLASSIFICATIONS, ColumnType, FilterPlan, Limit, SourceConfig, TargetConfig
+from veilflow.model import CLASSIFICATIONS, ColumnType, FilterPlan, Limit, SourceConfig, TargetConfig, UrlTerms
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _PIPELINE = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,63}")
@@ -40,8 +40,10 @@ _SOURCE_ENDINGS = {
     ".json": "json",
     ".parquet": "parquet",
 }
-TARGET_KINDS = ("sqlite", "duckdb", "postgresql", "mariadb", "csv", "jsonl", "parquet")
+TARGET_KINDS = ("sqlite", "duckdb", "postgresql", "mariadb", "sqlalchemy", "csv", "jsonl", "parquet")
 SERVERS = ("postgresql", "mariadb")
+#: The kinds of target that have a connection.
+CONNECTED = (*SERVERS, "sqlalchemy")
 TYPES = ("text", "integer", "decimal", "float", "boolean", "date", "timestamp", "json")
 OPERATORS = ("==", "!=", "<", "<=", ">", ">=", "in", "not_in", "is_null", "not_null")
 LONGEST_SECONDS = 366 * 24 * 3600
@@ -316,7 +318,7 @@ def _target(found: Mapping | None, project: Path, pipeline: str, shown: str) -> 
     if found is None:
         return TargetConfig("sqlite", pipeline, "replace", None, "")
     kind = found.choice("kind", TARGET_KINDS, required=True) or "sqlite"
-    on_disk = kind not in SERVERS
+    on_disk = kind not in CONNECTED
     path = found.text("path", required=on_disk) if on_disk else None
     connection = found.text("connection", required=True) if not on_disk else None
     table = found.text("table", pipeline)
@@ -330,12 +332,33 @@ def _target(found: Mapping | None, project: Path, pipeline: str, shown: str) -> 
     key, delete = _merge_key(found, mode)
     on_refused_row = found.choice("on_refused_row", ("refuse", "quarantine"), "refuse")
     columns = found.choice("columns", ("freeze", "evolve"), "freeze")
+    terms = _url_terms(found, kind)
+    if kind == "sqlalchemy" and columns == "evolve":
+        found.wrong(found.node("columns") or Node(None, found.place), "cannot be evolve for this kind", "columns",
+                    "its tables get columns by your own ALTER TABLE: a dialect may commit it before the rows")  # fmt: skip
     found.end()
     return TargetConfig(
         kind=kind, table=table, mode=mode, path=None if path is None else project / path,
         shown=path or connection or "", connection=connection, place=found.place, key=key, delete=delete,
-        on_refused_row=on_refused_row, columns=columns,
+        on_refused_row=on_refused_row, columns=columns, terms=terms,
     )  # fmt: skip
+
+
+def _url_terms(found: Mapping, kind: str) -> UrlTerms:
+    """``url_parameters`` and ``unsafe_transport``, which only a dialect of SQLAlchemy takes."""
+    if kind != "sqlalchemy":
+        return UrlTerms()
+    written = found.take("url_parameters", list, "a list of names", [])
+    reason = found.text("unsafe_transport")
+    if not all(isinstance(name, str) and name for name in written):
+        found.wrong(
+            found.node("url_parameters") or Node(None, found.place), "must be a list of names", "url_parameters"
+        )
+        written = []
+    if reason is not None and not reason.strip():
+        found.wrong(found.node("unsafe_transport") or Node(None, found.place), "needs a reason", "unsafe_transport",
+                    "why the network may be crossed, though nothing says that it is encrypted")  # fmt: skip
+    return UrlTerms(tuple(written), reason)
 
 
 def _merge_key(found: Mapping, mode: str) -> tuple[tuple[str, ...], bool]:

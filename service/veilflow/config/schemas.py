@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from veilflow.config.files import (
+    CONNECTED,
     DATABASES,
     LONGEST_SECONDS,
     MOST_WORKERS,
@@ -121,7 +122,7 @@ def _target() -> Schema:
         "table": _NAMED, "mode": _choice("replace", "append", "merge"), "key": _list(_TEXT), "delete": _FLAG,
         "on_refused_row": _choice("refuse", "quarantine"), "columns": _choice("freeze", "evolve"),
     }  # fmt: skip
-    on_disk = [kind for kind in TARGET_KINDS if kind not in SERVERS]
+    on_disk = [kind for kind in TARGET_KINDS if kind not in CONNECTED]
     merges = {
         "if": {"properties": {"mode": {"const": "merge"}}, "required": ["mode"]},
         "then": {"properties": {"key": {"minItems": 1}}, "required": ["key"]},
@@ -129,7 +130,9 @@ def _target() -> Schema:
     }
     files = _mapping({"kind": _choice(*on_disk), "path": _TEXT, **shared}, "kind", "path", **merges)
     database = _mapping({"kind": _choice(*SERVERS), "connection": _TEXT, **shared}, "kind", "connection", **merges)
-    return {"anyOf": [files, database]}
+    own = {"columns": _choice("freeze"), "url_parameters": _list(_NAMED), "unsafe_transport": _REASON}
+    dialect = _mapping({"kind": _choice("sqlalchemy"), "connection": _TEXT, **shared, **own}, "kind", "connection", **merges)  # fmt: skip
+    return {"anyOf": [files, database, dialect]}
 
 
 def _quarantine() -> Schema:

@@ -84,7 +84,8 @@ def connect(
             _driver(found).defaults | found.parameters
         )
         more = {} if isolation is None else {"isolation_level": isolation}
-        engine = sa.create_engine(address, poolclass=NullPool, hide_parameters=True, **more)
+        # Not reset when it is given back: it is closed, and where that fails the pool logs what the driver says.
+        engine = sa.create_engine(address, poolclass=NullPool, pool_reset_on_return=None, hide_parameters=True, **more)
         lock = found.lock_seconds if lock_seconds is None else lock_seconds
 
         @sa.event.listens_for(engine, "connect")
@@ -198,13 +199,13 @@ def mapped(error: BaseException, columns: Sequence[str] = ()) -> VeilError:
     by its class. ``columns`` are those of the rows that were sent."""
     if isinstance(error, VeilError):
         return error
-    cause = getattr(error, "orig", None) or error
-    if isinstance(cause, psycopg.Error):
-        return postgresql.mapped(cause, columns)
-    if isinstance(cause, pymysql.Error):
-        return mariadb.mapped(cause, columns)
+    own = _by_code(getattr(error, "orig", None) or error, columns)
+    if own is not None and own.code != "VEIL102":
+        return own
     if isinstance(error, IntegrityError | DataError):
         return VeilError("VEIL319", "a constraint or a type of the table refuses a value", "look at the table's checks, keys and triggers; the row is not shown")  # fmt: skip
+    if own is not None:
+        return own
     if isinstance(error, OperationalError | InterfaceError | OSError) or getattr(
         error, "connection_invalidated", False
     ):
@@ -214,6 +215,13 @@ def mapped(error: BaseException, columns: Sequence[str] = ()) -> VeilError:
     return _wrong(
         "the dialect or its driver does not take the connection's URL", "compare it with the driver's documentation"
     )
+
+
+def _by_code(cause: BaseException, columns: Sequence[str]) -> VeilError | None:
+    """Ours for an error of the drivers whose codes are known."""
+    if isinstance(cause, psycopg.Error):
+        return postgresql.mapped(cause, columns)
+    return mariadb.mapped(cause, columns) if isinstance(cause, pymysql.Error) else None
 
 
 def _wrong(problem: str, hint: str) -> VeilError:

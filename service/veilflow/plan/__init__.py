@@ -14,7 +14,7 @@ from veilflow.model import Plan, Publish, SourceSchema
 from veilflow.plan.columns import decided, read_columns_fit
 from veilflow.plan.decision import Decision
 from veilflow.plan.documents import document, finding_document
-from veilflow.plan.ends import ends_fit, secrets_needed, source_plan, target_plan
+from veilflow.plan.ends import ends_fit, secrets_needed, source_plan, target_hints, target_plan
 from veilflow.plan.incremental import incremental_plan
 from veilflow.plan.inheritance import weaker_than_parents
 from veilflow.plan.linting import Elsewhere, findings, refusals
@@ -84,7 +84,7 @@ def decide(
         incremental=incremental,
     )
     found = findings(policy, columns, pipeline.labels, as_of, lengths or {}, elsewhere or {})
-    return Decision(plan, _each_once([*errors, *refusals(found)]), found)
+    return Decision(plan, _each_once([*errors, *refusals(found)]), found, hints=target_hints(pipeline.target, names))
 
 
 def _each_once(errors: list[VeilError]) -> tuple[VeilError, ...]:

@@ -19,6 +19,8 @@ class Decision:
     findings: tuple[Finding, ...] = ()
     #: Lines of the project's files of which a person says that no credential stands there.
     not_secrets: tuple[NotASecret, ...] = ()
+    #: What works, and would work better otherwise.
+    hints: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
         from html import escape

@@ -58,6 +58,7 @@ def document(decision: Decision) -> dict[str, Any]:
         "secrets": list(plan.secrets),
         "unsafe_not_a_secret": [{"place": _place(one.place), "reason": one.reason} for one in decision.not_secrets],
         "findings": [finding_document(one) for one in decision.findings],
+        "hints": list(decision.hints),
         "errors": [
             {"code": error.code, "problem": error.problem, "hint": error.hint, "place": _error_place(error)}
             for error in decision.errors

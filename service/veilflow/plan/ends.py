@@ -95,6 +95,25 @@ def _unknown_connection(name: str, names: NamesConfig | None, place: Place | Non
     )
 
 
+#: The kinds of target that are written for what a dialect of SQLAlchemy leads to.
+_OWN_KINDS = {
+    "postgresql": "postgresql",
+    "mysql": "mariadb",
+    "mariadb": "mariadb",
+    "sqlite": "sqlite",
+    "duckdb": "duckdb",
+}
+
+
+def target_hints(target: TargetConfig, names: NamesConfig | None) -> tuple[str, ...]:
+    """Where a database is reached by a dialect and has a kind of its own."""
+    connection = names.connections.get(target.connection or "") if names else None
+    if target.kind != "sqlalchemy" or connection is None:
+        return ()
+    own = _OWN_KINDS.get(connection.url.partition(":")[0].partition("+")[0])
+    return () if own is None else (f"`kind: {own}` loads such a database faster than sqlalchemy does, and checks more",)
+
+
 def secrets_needed(pipeline: PipelineConfig, names: NamesConfig | None) -> tuple[str, ...]:
     """The names of the secrets that a run opens."""
     if names is None:

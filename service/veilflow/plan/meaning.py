@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 
 from veilflow.config import NamesConfig, PipelineConfig, PolicyConfig
-from veilflow.model import CheckPlan, ColumnPlan, FilterPlan, SourceConfig, Step, TargetConfig
+from veilflow.model import CheckPlan, ColumnPlan, FilterPlan, SourceConfig, Step, TargetConfig, UrlTerms
 from veilflow.plan.matching import plain_parameters
 from veilflow.treatments import TREATMENTS, every_step
 from veilflow.treatments.opening import keyed_part
@@ -68,7 +68,7 @@ def meaning_of(
         "policy": policy_meaning(policy),
         "checks": [_check_meaning(check) for check in checks],
         "filters": [[rule.column, rule.op, rule.value] for rule in filters],
-        "target": [target.kind, target.shown, target.connection, target.table, target.mode, *_merging(target), *_refusing(target), *_evolving(target)],
+        "target": [target.kind, target.shown, target.connection, target.table, target.mode, *_merging(target), *_refusing(target), *_evolving(target), *_allowing(target)],
         "limits": [str(pipeline.max_quarantined), pipeline.timeout_seconds, pipeline.chunk_rows, pipeline.allow_empty],
         **({} if by is None else {"incremental": [by.column, by.lag.shown if by.lag else "0", by.changed_files]}),
     }  # fmt: skip
@@ -84,6 +84,10 @@ def _refusing(target: TargetConfig) -> list[Any]:
 
 def _evolving(target: TargetConfig) -> list[Any]:
     return [] if target.columns == "freeze" else [target.columns]
+
+
+def _allowing(target: TargetConfig) -> list[Any]:
+    return [] if target.terms == UrlTerms() else [target.terms.parameters, target.terms.unsafe_transport]
 
 
 def parts_of(

@@ -363,4 +363,5 @@ def target_of(
         path=config.path,
         url=address_of(session, names, connection),
         lock_directory=project / ".veil" / "locks",
+        terms=config.terms,
     )

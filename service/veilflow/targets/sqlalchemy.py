@@ -138,7 +138,11 @@ class SqlalchemyTarget:
             for field in self._schema
         ]
         table = sa.Table(name, sa.MetaData(), *columns, **table_options(connection.dialect))
-        table.create(connection, checkfirst=True)
+        try:
+            table.create(connection, checkfirst=True)
+        except DBAPIError as error:
+            own = mapped(error)
+            raise (unfit("it makes no table of these columns") if own.code == "VEIL102" else own) from None
         connection.commit()
 
     def _check(self, connection: sa.Connection, made: bool) -> None:

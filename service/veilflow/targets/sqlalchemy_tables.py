@@ -82,16 +82,19 @@ def refuse_longer_names(dialect: Dialect, output: Output) -> None:
 
 def reflected(connection: sa.Connection, name: str) -> sa.Table | None:
     """A table as it is there; None if it is not."""
-    mended = [("column_reflect", _mend_name)] if connection.dialect.name in MYSQL else []
+    mended = [("column_reflect", _mend)]
     try:
         return sa.Table(name, sa.MetaData(), autoload_with=connection, resolve_fks=False, listeners=mended)
     except NoSuchTableError:
         return None
 
 
-def _mend_name(_inspector: object, _table: sa.Table, column: dict[str, Any]) -> None:
-    """SQLAlchemy leaves backticks in names doubled, as MySQL writes them into statements."""
-    column["name"] = column["name"].replace("``", "`")
+def _mend(inspector: sa.Inspector, _table: sa.Table, column: dict[str, Any]) -> None:
+    """SQLAlchemy leaves backticks in names doubled, as MySQL writes them, and rounds its floats to decimals."""
+    if inspector.dialect.name in MYSQL:
+        column["name"] = column["name"].replace("``", "`")
+    if isinstance(column["type"], sa.Float):
+        column["type"].asdecimal = False
 
 
 def unfit(problem: str) -> VeilError:

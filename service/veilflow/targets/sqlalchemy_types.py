@@ -128,7 +128,9 @@ def _refuse_longer(name: str, column: pa.ChunkedArray, there: Kind) -> None:
         return
     if (length := getattr(there, "length", None)) is not None:
         refuse_longer(name, column, length)
-    most = _BYTES.get(there.__visit_name__) if isinstance(there, mysql.TINYTEXT | mysql.TEXT | mysql.MEDIUMTEXT) else None
+    most = (
+        _BYTES.get(there.__visit_name__) if isinstance(there, mysql.TINYTEXT | mysql.TEXT | mysql.MEDIUMTEXT) else None
+    )
     if most is not None and pc.any(pc.greater(pc.binary_length(column), most)).as_py():
         raise unheld(name, f"it has more than {most} bytes")
 
@@ -159,7 +161,7 @@ def probe(connection: sa.Connection, staging: sa.Table, output: Output, made: bo
     for start in range(0, len(schema), _PROBED):
         names = schema.names[start : start + _PROBED]
         if not _keeps(connection, staging, {name: values[name] for name in names}, values, output):
-            for name, value in ((name, value) for name in names for value in values[name]):
+            for name, value in ((column, one) for column in names for one in values[column]):
                 if not _keeps(connection, staging, {name: [value]}, values, output) and made:
                     raise _unkept(schema.field(name), "the database refuses a value of its type")
     if connection.scalar(sa.select(sa.func.count()).select_from(staging)):
@@ -178,8 +180,11 @@ def _keeps(
     have one get one."""
     given = {name: values[:1] for name, values in all_values.items() if not staging.c[name].nullable} | dict(some)
     most = max(map(len, given.values()))
-    rows = pa.table({name: pa.array([values[row % len(values)] for row in range(most)], output.schema.field(name).type)
-                     for name, values in given.items()})  # fmt: skip
+    arrays = {
+        name: pa.array([values[row % len(values)] for row in range(most)], _probed_type(output.schema.field(name).type))
+        for name, values in given.items()
+    }
+    rows = pa.table(arrays)
     try:
         insert(connection, staging, rows)
         found = connection.execute(sa.select(*(staging.c[name] for name in given))).all()
@@ -197,9 +202,16 @@ def _keeps(
         connection.rollback()
 
 
+def _probed_type(kind: pa.DataType) -> pa.DataType:
+    """Nanoseconds reach no year far enough away."""
+    return pa.timestamp("us", kind.tz) if pa.types.is_timestamp(kind) else kind
+
+
 def insert(connection: sa.Connection, staging: sa.Table, rows: pa.Table, batch: int = 1000) -> None:
     """Batches of rows with the statement that SQLAlchemy makes for the driver."""
-    cells: dict[Any, Any] = {staging.c[name]: sa.bindparam(parameter(index)) for index, name in enumerate(rows.column_names)}
+    cells: dict[Any, Any] = {
+        staging.c[name]: sa.bindparam(parameter(index)) for index, name in enumerate(rows.column_names)
+    }
     values = storable(rows, staging)
     for start in range(0, len(values), batch):
         connection.execute(sa.insert(staging).values(cells), values[start : start + batch])
