@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,11 @@ def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calla
     for first in forbidding:
         first.sql("set global local_infile = 1")
     for first, name in made:
-        # A session that was closed may take a moment to end.
+        # A session that was closed may take a moment to end, and a test that failed may have left one in a transaction.
+        if first.kind == "mariadb":
+            for (session,) in first.sql(f"select id from information_schema.processlist where db = '{name}'"):
+                with suppress(Exception):
+                    first.sql(f"kill {session}")
         first.sql(f"drop database {name}" + (" with (force)" if first.kind == "postgresql" else ""))
         if first.kind == "mariadb":  # its staging is one for the whole server
             first.sql("drop database if exists veilflow_staging")
