@@ -342,9 +342,15 @@ class SqlalchemyTarget:
             with closing(result):
                 yield portions(result.fetchmany)
 
+        def lock(other: str) -> bool:
+            """No statement locks a table in every dialect."""
+            if not is_there(connection, other):
+                raise no_table(other)
+            return False
+
         if gate is not None:
             quote = quoter(connection)
-            gate(SqlView(table, self._output.table, self._schema, quote, quote, select))
+            gate(SqlView(table, self._output.table, self._schema, quote, quote, select, lock))
 
     def publication(self, run_id: str) -> Publication | None:
         with self._connect() as connection:
