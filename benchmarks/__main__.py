@@ -12,13 +12,14 @@ import signal
 import sys
 from collections.abc import Callable
 
-from benchmarks import between_databases, checks, load, memory, peers, receipts, start_up, workers
+from benchmarks import between_databases, checks, into_mariadb, load, memory, peers, receipts, start_up, workers
 
 #: By name: who answers, and with how many rows where none are asked for.
 QUESTIONS: dict[str, tuple[Callable[[int, int], list[str]], tuple[int, ...]]] = {
     "start_up": (start_up.answer, (1_000,)),
     "load": (load.answer, (1_000_000, 5_000_000)),
     "between_databases": (between_databases.answer, (1_000_000,)),
+    "into_mariadb": (into_mariadb.answer, (1_000_000,)),
     "receipts": (receipts.answer, (2_000_000,)),
     "peers": (peers.answer, (1_000_000,)),
     "checks": (checks.answer, (1_000_000,)),

@@ -137,6 +137,48 @@ def test_replayed_rows_join_the_others_once_the_table_takes_them(project: Projec
     assert database.sql("select count(*) from people") == [(2,)]
 
 
+KEY = {
+    "sqlite": ' "people.city"', "duckdb": "", "postgresql": ' "one_of_a_town"', "mariadb": ' "one_of_a_town"',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", ["refuse", "quarantine"])
+@pytest.mark.parametrize("city", ["Town5", "it' for k"])
+def test_a_unique_key_that_two_rows_share_refuses_the_run(
+    project: Project, database: Store, rule: str, city: str
+) -> None:
+    """Nothing says which of the two is the bad one, so under `quarantine` too; the key is named, and what to do."""
+    write(project, database, rule)
+    people = project.directory / "data/people.csv"
+    good = [line for line in people.read_text().splitlines() if "Secret-Person" not in line]
+    people.write_text("\n".join(good).replace("Town5\n", city + "\n") + "\n")
+    database.sql("create unique index one_of_a_town on people (city)")
+    database.sql("insert into people (id, age, city) values ('there', 1, '" + city.replace("'", "''") + "')")
+    done = project.veil("run", "people", "--direct", "--json")
+    error = done.json["errors"][0]
+    assert (done.status, error["code"]) == (3, "VEIL319"), done.err
+    assert error["problem"].startswith(f"two rows have the same unique key{KEY[database.kind]}:"), error
+    assert "mode: merge" in error["hint"] and city not in done.out + done.err
+    assert database.sql("select count(*) from people") == [(1,)]
+
+
+def test_a_foreign_key_that_leads_nowhere_refuses_the_run(project: Project, database: Store) -> None:
+    """The row that it should lead to may come with the next load; the key is named, and what to do."""
+    if database.kind == "sqlite":
+        pytest.skip("SQLite holds to foreign keys only where a connection asks for it")
+    write(project, database)
+    database.sql("drop table people")
+    database.sql("create table town (name varchar(9) primary key)")
+    database.sql(TABLE[:-1] + ", constraint lives_in foreign key (city) references town (name))")
+    done = project.veil("run", "people", "--direct", "--json")
+    error = done.json["errors"][0]
+    assert (done.status, error["code"]) == (3, "VEIL319"), done.err
+    named = "" if database.kind == "duckdb" else ' "lives_in"'
+    assert error["problem"] == f"a foreign key{named} would lead to a row that is not there"
+    assert "first" in error["hint"] and shows_nobody(done)
+    assert database.sql("select count(*) from people") == [(0,)]
+
+
 def test_what_a_type_would_change_in_silence_is_another_shape(project: Project, database: Store) -> None:
     """VEIL307: a type that pads, rounds or cuts off is none that fits."""
     write(project, database)

@@ -177,6 +177,10 @@ class MariadbServer(DatabaseServer):
 
         return pymysql.connect(host="127.0.0.1", port=self.port, user="root", autocommit=True)
 
+    @property
+    def pid(self) -> int:
+        return self._processes[-1].pid
+
     def alive(self) -> bool:
         """Whether its process lives."""
         return self._processes[-1].poll() is None

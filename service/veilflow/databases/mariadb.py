@@ -14,6 +14,7 @@ from pymysql.cursors import Cursor
 
 from veilflow.databases.addresses import Address, parse, took_too_long
 from veilflow.databases.mariadb_client import FilelessConnection
+from veilflow.databases.refusals import missing_partner, shared_key
 from veilflow.errors import PassingFault, VeilError
 from veilflow.model import Secret
 
@@ -26,9 +27,13 @@ _LOADING_SECONDS = 3600.0
 _READING_SECONDS = 0.0
 _ANSWER_SECONDS = 60
 _FULL = (1021, 1030, 1114)
-_REFUSED = (1048, 1062, 1264, 1265, 1292, 1364, 1366, 1406, 1411, 1451, 1452, 1557, 1586, 3819, 4025)
-#: Error 4025 tells names and nothing else.
+_REFUSED = (1048, 1264, 1265, 1292, 1364, 1366, 1406, 1411, 3819, 4025)
+_SAME_KEY, _NO_PARTNER = (1062, 1557, 1586), (1451, 1452)
+#: What stands before it may be a row's value.
+_KEY = re.compile(r" for key '([^']+)'$")
+#: These errors tell names and nothing else.
 _CONSTRAINT = re.compile("CONSTRAINT `(.+?)` failed for ")
+_FOREIGN_KEY = re.compile("CONSTRAINT `(.+?)` FOREIGN KEY ")
 _TOO_WIDE = (1117, 1118)
 
 
@@ -127,6 +132,10 @@ def mapped(error: BaseException, columns: Sequence[str] = ()) -> VeilError:
         return VeilError("VEIL214", "the database does not exist on this server", "check the connection's URL in secrets/names.yaml")  # fmt: skip
     if number in _FULL:
         return VeilError("VEIL101", "the database's disk is full", "free some space and run again")
+    if number in _SAME_KEY:
+        return shared_key(_found(_KEY, error))
+    if number in _NO_PARTNER:
+        return missing_partner(_found(_FOREIGN_KEY, error))
     if number in _REFUSED:
         return VeilError(
             "VEIL319", f"a constraint or a type of the table refuses a value{_where(error, columns)} (error {number})",
@@ -147,8 +156,17 @@ def mapped(error: BaseException, columns: Sequence[str] = ()) -> VeilError:
 
 def _where(error: BaseException, columns: Sequence[str]) -> str:
     """Which constraint or column; from a text that may quote a row no more is taken than one of our own names."""
-    number, text = error.args[0], str(error.args[1]) if len(error.args) > 1 else ""
-    if number == 4025 and (constraint := _CONSTRAINT.match(text)):
-        return f': constraint "{constraint[1]}"'
+    if error.args[0] == 4025 and (constraint := _found(_CONSTRAINT, error)):
+        return f': constraint "{constraint}"'
+    text = _text(error)
     named = (name for name in columns if f"column '{name}' " in text or f".`{name}` at row" in text or f"Column '{name}' " in text)  # fmt: skip
     return "".join(f' of the column "{name}"' for name in list(named)[:1])
+
+
+def _found(name: re.Pattern[str], error: BaseException) -> str | None:
+    found = name.search(_text(error))
+    return found[1] if found else None
+
+
+def _text(error: BaseException) -> str:
+    return str(error.args[1]) if len(error.args) > 1 else ""

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode, urlunsplit
 import psycopg
 
 from veilflow.databases.addresses import parse, took_too_long
+from veilflow.databases.refusals import missing_partner, shared_key
 from veilflow.errors import PassingFault, VeilError
 from veilflow.model import Secret
 
@@ -20,6 +21,7 @@ LOADING: Mapping[str, str] = {"row_security": "off", "synchronous_commit": "on",
 #: A source is read by one statement, as long as that takes unless the connection sets a limit.
 READING: Mapping[str, str] = {"statement_timeout": "0"}
 _TOOK_TOO_LONG = {"55P03": "VEIL408", "57014": "VEIL409"}
+_BETWEEN_ROWS = {"23505": shared_key, "23503": missing_partner}
 _LONGEST_NAME = 63
 
 
@@ -80,6 +82,8 @@ def mapped(error: BaseException, columns: Sequence[str] = ()) -> VeilError:
         return VeilError("VEIL101", "the database's disk is full", "free some space and run again")
     if state in _TOOK_TOO_LONG:
         return took_too_long(_TOOK_TOO_LONG[state])
+    if state in _BETWEEN_ROWS:
+        return _BETWEEN_ROWS[state](getattr(getattr(error, "diag", None), "constraint_name", None))
     if state.startswith(("22", "23", "54")):
         return VeilError(
             "VEIL319",

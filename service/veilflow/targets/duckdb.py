@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from veilflow.databases.refusals import missing_partner, shared_key
 from veilflow.errors import PassingFault, VeilError
 from veilflow.model import Advance, ColumnKey, Gate, Output, Publication, Publish, Receipt, Standing, Writer
 from veilflow.targets.duckdb_schema import column_types, definitions, fits, quote, sql_type
@@ -30,6 +31,7 @@ from veilflow.targets.values import each_column, whole_microseconds
 
 _STAGING_SCHEMA = "veilflow_staging"
 _INCOMING = "veilflow_incoming"
+_SAME_KEY = ("Constraint Error: Duplicate key", "Constraint Error: PRIMARY KEY or UNIQUE")
 #: Nothing is fetched from the network in passing.
 _CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
@@ -344,6 +346,10 @@ def _which(text: str, columns: Sequence[str]) -> str:
 
 def _mapped(error: duckdb.Error, path: Path, columns: Sequence[str] = ()) -> VeilError:
     """Ours for DuckDB's error; its text quotes values."""
+    if str(error).startswith(_SAME_KEY):
+        return shared_key()
+    if str(error).startswith("Constraint Error: Violates foreign key"):
+        return missing_partner()
     if isinstance(error, duckdb.IntegrityError | duckdb.DataError):
         which = _which(str(error), columns)
         return VeilError("VEIL319", f"a constraint or a type of the table refuses a value{which}", "look at its checks and keys")  # fmt: skip

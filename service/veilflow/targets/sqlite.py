@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from veilflow.databases.refusals import shared_key
 from veilflow.errors import PassingFault, VeilError
 from veilflow.model import Advance, ColumnKey, Gate, Output, Publication, Publish, Receipt, Standing, Writer
 from veilflow.targets.locks import FileLock
@@ -348,6 +349,8 @@ def _mapped(error: BaseException, path: Path, columns: Sequence[str] = ()) -> Ve
     if isinstance(error, VeilError):
         return error
     text = str(error).lower()
+    if key := re.match("UNIQUE constraint failed: (.*)", str(error)):
+        return shared_key(key[1])
     if isinstance(error, sqlite3.IntegrityError) or "constraint failed" in text or "cannot store" in text:
         return VeilError(
             "VEIL319", f"a constraint of the table refuses a row{_which(str(error), columns)}",
