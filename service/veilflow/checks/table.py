@@ -24,7 +24,6 @@ from veilflow.checks.columns_there import holds
 from veilflow.checks.comparison import comparable_arguments, fitting_condition
 from veilflow.checks.compiled import build_test, value_set_of
 from veilflow.checks.conditions import part_for
-from veilflow.checks.distinct import DistinctValues
 from veilflow.checks.exact_sums import add_exactly
 from veilflow.checks.numbers import Numbers
 from veilflow.checks.statistics import (
@@ -39,6 +38,7 @@ from veilflow.checks.statistics import (
     z_scores,
 )
 from veilflow.checks.texts import texts_of
+from veilflow.checks.value_counts import ValueCounts
 from veilflow.errors import VeilError
 from veilflow.model import TEXT, CheckPlan, Chunk, ColumnType, SourceColumn, TableOutcome
 
@@ -217,14 +217,14 @@ class _Unique:
     """Values that stand once; ``mostly`` is a share of the rows judged."""
 
     def __init__(self, check: CheckPlan) -> None:
-        self._check, self._values, self._rows = check, DistinctValues(), 0
+        self._check, self._values, self._rows = check, ValueCounts(), 0
 
     def add(self, columns: Sequence[pa.Array], _rows: int, _chunk: int) -> None:
         texts = texts_of(columns, self._check.arguments.get("ignore_row_if", "all_values_are_missing"))
         self._values.add(texts)
 
     def outcome(self) -> tuple[bool, int, int]:
-        found = self._values.result()
+        found = self._values.distinct()
         share = 1.0 if not found.rows else (found.rows - found.repeated) / found.rows
         return share >= self._check.mostly, found.rows, found.repeated
 
@@ -236,13 +236,13 @@ class _DistinctCount:
     """The number of different values, or its share of those that are not null."""
 
     def __init__(self, arguments: Mapping[str, Any], *, share: bool) -> None:
-        self._arguments, self._share, self._values = arguments, share, DistinctValues()
+        self._arguments, self._share, self._values = arguments, share, ValueCounts()
 
     def add(self, columns: Sequence[pa.Array], _rows: int, _chunk: int) -> None:
         self._values.add(texts_of(columns, "any_value_is_missing"))
 
     def outcome(self) -> tuple[bool, int, int]:
-        found = self._values.result()
+        found = self._values.distinct()
         observed = (found.values / found.rows if found.rows else 0) if self._share else found.values
         return within(observed, self._arguments), found.rows, 0
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from veilflow.checks import COLUMN_EXPECTATIONS, TABLE_EXPECTATIONS, TableChecker, plan_check
 from veilflow.checks.comparison import fit_check
-from veilflow.checks.distinct import Distinct, DistinctValues, _merged
 from veilflow.checks.great_expectations_import import import_great_expectations
 from veilflow.checks.spill import Spill
+from veilflow.checks.value_counts import Distinct, ValueCounts, _merged
 from veilflow.errors import Place, VeilError
 from veilflow.keys import hmac_words
 from veilflow.model import TEXT, CheckPlan, Chunk, ColumnType, SourceColumn
@@ -190,11 +190,11 @@ def test_a_chunk_is_counted_once() -> None:
 
 def test_distinct_values_are_exact_beyond_what_memory_keeps() -> None:
     """More digests than wait in memory, so most lie on disk; neither a text nor a digest is among what was written."""
-    values = DistinctValues()
+    values = ValueCounts()
     texts = [f"person-{n}" for n in range(300_000)]
     values.add(pa.array(texts))
     values.add(pa.array([*texts[:7], "another"]))
-    found = values.result()
+    found = values.distinct()
     assert (found.rows, found.values, found.repeated) == (300_008, 300_001, 14)
     written = os.pread(values._spill._file.fileno(), 100_000_000, 0)
     assert len(written) > 1_000_000
@@ -206,13 +206,13 @@ def test_distinct_values_are_exact_beyond_what_memory_keeps() -> None:
 
 def test_a_value_that_stands_in_most_rows_takes_no_memory() -> None:
     """It is kept once a chunk; and a chunk's other digests are not kept alive by a view of one of them."""
-    values = DistinctValues()
+    values = ValueCounts()
     for chunk in range(40):
         values.add(pa.array(["Smith"] * 9_999 + [f"rare-{chunk}"]))
     kept = sum(part.nbytes for parts in values._waiting for part in parts)
     assert all(part.base is None for parts in values._waiting for part in parts)
-    assert kept == 40 * 2 * 16
-    assert values.result() == Distinct(rows=400_000, repeated=40 * 9_999, values=41)
+    assert kept == 40 * 2 * 24
+    assert values.distinct() == Distinct(rows=400_000, repeated=40 * 9_999, values=41)
     values.close()
 
 
@@ -220,12 +220,13 @@ def test_a_value_that_stands_in_most_rows_takes_no_memory() -> None:
 @given(st.lists(st.lists(st.integers(0, 12), max_size=30), max_size=5))
 def test_merging_counts_as_a_counter_does(same_half: bool, chunks: list[list[int]]) -> None:
     """Also where digests share their first half and differ in the second, which chance never brings about."""
-    merged = np.empty((0, 2), np.uint64)
+    merged = np.empty((0, 3), np.uint64)
     for chunk in chunks:
-        words = np.array([[7 if same_half else one % 3, one * 2] for one in chunk], np.uint64).reshape(-1, 2)
-        merged = _merged(np.concatenate([merged, _merged(words)]))
+        counted = np.array([[7 if same_half else one % 3, one, 1] for one in chunk], np.uint64).reshape(-1, 3)
+        merged = _merged(np.concatenate([merged, _merged(counted)]))
     times = Counter(one for chunk in chunks for one in chunk)
-    assert {int(word) // 2: bool(word & np.uint64(1)) for word in merged[:, 1]} == {k: n > 1 for k, n in times.items()}
+    assert {int(word): int(count) for _half, word, count in merged} == times
+    assert len(merged) == len(times)
 
 
 def test_what_was_written_to_disk_is_refused_if_it_changed_or_lies_elsewhere() -> None:
