@@ -340,7 +340,7 @@ CODES: dict[str, Code] = {
     # 4xx: out of reach
     "VEIL401": Code(
         "The database, or the store of a source's files, is out of reach",
-        "No connection could be made, or it was lost.",
+        "No connection could be made, or it was lost, or it was closed because the server asked for a file of this machine.",
     ),
     "VEIL402": Code(
         "The database, or the store of a source's files, rejected the credential",

@@ -42,7 +42,7 @@ class FilelessConnection(Connection):  # type: ignore[misc]
         """End the connection: who asks for a file is no honest server."""
         self._force_close()
         raise VeilError(
-            "VEIL401", "the server asked for a file of this machine; nothing was sent, and the connection was closed",
+            "VEIL401", "the server asked for a file of this machine; it got none, and the connection was closed",
             "this is no server to trust, or somebody stands between: check its address, and name its CA by `ssl_ca`",
         )  # fmt: skip
 
