@@ -153,7 +153,12 @@ def _driver(found: Address) -> _Driver:
 
 
 def _hosts(found: Address) -> str:
-    return found.parts.netloc.rpartition("@")[2]
+    """As SQLAlchemy reads them, which connects: others may read another host out of the same URL."""
+    try:
+        host = sa.make_url(found.parts._replace(query="").geturl()).host or ""
+    except (SQLAlchemyError, ValueError):
+        raise _wrong("the connection's URL cannot be read", "dialect+driver://host:port/database") from None
+    return f"[{host}]" if ":" in host else host
 
 
 def _encrypts(driver: _Driver, given: Mapping[str, str]) -> bool:

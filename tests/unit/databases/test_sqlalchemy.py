@@ -68,7 +68,7 @@ def test_no_pipeline_lists_another_host_or_a_password(name: str) -> None:
     "url",
     [
         "postgresql+psycopg://u@db.example/x", "postgresql+psycopg://u@db.example/x?sslmode=disable",
-        "postgresql+psycopg://u@127.0.0.1,db.example/x", "mysql+pymysql://u@10.0.0.1:3306/x", "oracle+oracledb://u@db.example/",
+        "mysql+pymysql://127.0.0.1#@db.example/x", "mysql+pymysql://u@[::ffff:10.0.0.1]/x", "postgresql+psycopg://u@127.0.0.1,db.example/x", "mysql+pymysql://u@10.0.0.1:3306/x", "oracle+oracledb://u@db.example/",
     ],
 )  # fmt: skip
 def test_a_network_is_crossed_encrypted_or_for_a_stated_reason(url: str) -> None:
