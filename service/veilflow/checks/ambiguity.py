@@ -28,8 +28,9 @@ _STEPS_A_CELL = 10_000_000
 _SHORTEST = 64
 #: Characters of a counted repetition that are written out; longer ones become loops.
 _WRITTEN_OUT = 128
-#: An automaton of more states, and a search through more of their combinations, is taken for the worst.
+#: An automaton of more states or edges, and a search through more of their combinations, is taken for the worst.
 _MOST_STATES = 2_000
+_MOST_EDGES = 50_000
 _MOST_COMBINATIONS = 200_000
 
 #: Sets of characters are bits: one for each of ASCII, and one for all others of a kind: digits, letters, spaces, the rest.
@@ -121,6 +122,7 @@ class _Automaton:
     takes: list[int] = field(default_factory=lambda: [0])
     next: dict[int, Counter[int]] = field(default_factory=lambda: {0: Counter()})
     asserted: list[tuple[Any, int]] = field(default_factory=list)
+    edges: int = 0
 
     def begin(self, part: _Part) -> None:
         self.next[0] += part.first
@@ -198,6 +200,9 @@ class _Automaton:
         return _Part(body.first, body.last, body.empty + (0 if low else 1))
 
     def _join(self, last: Mapping[int, int], first: Mapping[int, int], ways: int) -> None:
+        self.edges += len(last) * len(first)
+        if self.edges > _MOST_EDGES:
+            raise Explodes("its pattern is too long to say how long it could take")
         for (one, left), (other, right) in product(last.items(), first.items()):
             self.next[one][other] += left * right * ways
 

@@ -47,6 +47,13 @@ def test_refuses_what_could_explode(source: str) -> None:
         longest_for_re(source)
 
 
+@pytest.mark.parametrize("source", ["a?" * 1_500, "a" * 3_000, "(?:" + "a?b*" * 30 + ")*" + ".*x" * 200])
+def test_a_pattern_that_takes_long_to_judge_is_refused(source: str) -> None:
+    """Its states, their edges and their combinations are counted, so that the plan ends."""
+    with pytest.raises(Explodes):
+        longest_for_re(source)
+
+
 def test_re_ends_on_the_longest_cells_that_nearly_match() -> None:
     """In a process that may use two minutes of a core, for thousands of searches."""
     cells = {
