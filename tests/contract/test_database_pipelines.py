@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from stores import Store
+from stores import Store, name_warehouse, place_of
 
 if TYPE_CHECKING:
     from conftest import Project
 
-NAMES = """\
-version: 1
-stores: {files: {kind: file}}
-secrets:
-  keyring: {store: files, path: keyring.json}
-  login: {store: files, path: login.json}
-connections:
-  warehouse: {url: "URL", credential: login}
-keyring: keyring
-"""
 PIPELINE = """\
 version: 1
 source: {SOURCE}
@@ -61,24 +50,14 @@ def destination(request: pytest.FixtureRequest, make_store: Callable[[str], Stor
     return make_store(request.param)
 
 
-def end(store: Store) -> str:
-    """How a pipeline names the database."""
-    where = "connection: warehouse" if store.url else f"path: {store.path}"
-    return f"kind: {'sqlalchemy' if store.by_dialect else store.kind}, {where}, table: people"
-
-
 def write(project: Project, store: Store, source: str, target: str) -> None:
-    names = NAMES.replace(
-        "URL", (store.address if store.url else "postgresql://none.example/x").replace(":loopback-only-secret", "")
-    )
-    project.write("secrets/names.yaml", names)
-    project.write("login.json", json.dumps({"username": "veil", "password": "loopback-only-secret"})).chmod(0o600)
+    name_warehouse(project, store)
     project.write("pipelines/people.yaml", PIPELINE.replace("SOURCE", source).replace("TARGET", target))
 
 
 def test_people_leave_a_database_treated(project: Project, origin: Store) -> None:
     """By table, into SQLite; the original text is nowhere outside."""
-    write(project, origin, end(origin), "kind: sqlite, path: out/people.db, table: people")
+    write(project, origin, place_of(origin, "people"), "kind: sqlite, path: out/people.db, table: people")
     done = project.veil("run", "people", "--direct", "--json")
     assert done.status == 0, done.err
     rows = [(age, name, email, city) for _id, name, email, age, city in project.rows()]
@@ -89,7 +68,7 @@ def test_people_leave_a_database_treated(project: Project, origin: Store) -> Non
 
 def test_a_new_column_in_the_database_refuses_the_next_run(project: Project, origin: Store) -> None:
     """Nothing remembers the columns of yesterday, and the policy is closed."""
-    write(project, origin, end(origin), "kind: sqlite, path: out/people.db, table: people")
+    write(project, origin, place_of(origin, "people"), "kind: sqlite, path: out/people.db, table: people")
     assert project.veil("run", "people", "--direct").status == 0
     origin.sql("alter table people add column iban varchar(34)")
     done = project.veil("run", "people", "--direct", "--json")
@@ -103,7 +82,7 @@ def test_people_are_merged_into_each_database(project: Project, destination: Sto
         project,
         destination,
         "kind: csv, path: data/people.csv",
-        end(destination) + ", mode: merge, key: [id], delete: true",
+        place_of(destination, "people") + ", mode: merge, key: [id], delete: true",
     )
     pipeline = project.directory / "pipelines/people.yaml"
     pipeline.write_text(pipeline.read_text() + "columns: {age: {type: integer}}\n")
@@ -123,6 +102,6 @@ def test_people_are_merged_into_each_database(project: Project, destination: Sto
 def test_a_plan_shows_a_database_that_is_not_there_as_such(project: Project, origin: Store) -> None:
     """No table: 2 with its name. The plan reads no row."""
     origin.sql("drop table people")
-    write(project, origin, end(origin), "kind: sqlite, path: out/people.db, table: people")
+    write(project, origin, place_of(origin, "people"), "kind: sqlite, path: out/people.db, table: people")
     done = project.veil("plan", "people", "--json")
     assert (done.status, done.json["errors"][0]["code"]) == (2, "VEIL210")

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
-from stores import Store, receipt
+from stores import Store, name_warehouse, place_of, receipt
 
 from veilflow.errors import VeilError
 
 if TYPE_CHECKING:
     from conftest import Finished, Project
 
-NAMES = """\
-version: 1
-stores: {files: {kind: file}}
-secrets:
-  keyring: {store: files, path: keyring.json}
-  login: {store: files, path: login.json}
-connections:
-  warehouse: {url: "URL", credential: login}
-keyring: keyring
-"""
 PIPELINE = """\
 version: 1
 source: {kind: csv, path: data/people.csv}
@@ -77,11 +70,8 @@ def database(request: pytest.FixtureRequest, make_store: Callable[[str], Store])
 
 
 def write(project: Project, store: Store, rule: str = "quarantine", mode: str = "append", limits: str = "") -> None:
-    where = "connection: warehouse" if store.url else f"path: {store.path}"
-    url = (store.url or "postgresql://none.example/x").replace(":loopback-only-secret", "")
-    project.write("secrets/names.yaml", NAMES.replace("URL", url))
-    project.write("login.json", json.dumps({"username": "veil", "password": "loopback-only-secret"})).chmod(0o600)
-    text = PIPELINE.replace("TARGET", f"kind: {store.kind}, {where}, table: people").replace("RULE", rule)
+    name_warehouse(project, store)
+    text = PIPELINE.replace("TARGET", place_of(store, "people")).replace("RULE", rule)
     project.write("pipelines/people.yaml", text.replace("MODE", mode).replace("LIMITS", limits))
     rows = [f"{n},Name{n},n{n}@example.com,{n % 80},Town{n}" for n in range(100)]
     for number, problem in BAD.items():
@@ -177,6 +167,51 @@ def test_a_foreign_key_that_leads_nowhere_refuses_the_run(project: Project, data
     assert error["problem"] == f"a foreign key{named} would lead to a row that is not there"
     assert "first" in error["hint"] and shows_nobody(done)
     assert database.sql("select count(*) from people") == [(0,)]
+
+
+MANY = 24_000
+REFUSED = range(50, MANY, 97)
+
+
+def write_many(project: Project, store: Store) -> None:
+    """Twenty-four files; every 97th row is one that the table does not take."""
+    write(project, store)
+    pipeline = project.directory / "pipelines/people.yaml"
+    pipeline.write_text(pipeline.read_text().replace("data/people.csv", "'in/*.csv'") + "workers: 2\n")
+    for first in range(0, MANY, 1_000):
+        rows = "".join(
+            f"{n},Name{n},n{n}@example.com,{91 if n in REFUSED else n % 80},Town{n % 7}\n"
+            for n in range(first, first + 1_000)
+        )
+        project.write(f"in/{first:05}.csv", "id,name,email,age,city\n" + rows)
+
+
+def test_rows_that_wait_and_rows_that_are_loaded_are_each_there_once_after_a_kill(
+    project: Project, database: Store
+) -> None:
+    """Two workers, `kill -9` once rows of both kinds are durable, and a resume: all books balance."""
+    write_many(project, database)
+    command = [sys.executable, "-m", "veilflow.cli", "run", "people", "--direct", "--quiet"]
+    process = subprocess.Popen(command, cwd=project.directory, stdout=subprocess.DEVNULL)
+    end = time.monotonic() + 120
+    durable = 0
+    while durable < 8 and process.poll() is None and time.monotonic() < end:
+        with suppress(Exception):  # busy, or not there yet
+            durable = database.sql("select count(*) from _veilflow where kind = 'receipt'")[0][0]
+        time.sleep(0.02)
+    process.kill()
+    assert (process.wait(), durable >= 8) == (-9, True)
+    assert database.sql("select count(*) from people") == [(0,)]
+    done = project.veil("runs", "resume", "last", "--direct", "--json")
+    assert done.status == 0, done.err
+    assert done.json["resumed_chunks"] >= durable
+    bad = len(REFUSED)
+    assert done.json["counts"] == {"read": MANY, "loaded": MANY - bad, "quarantined": bad, "filtered": 0}
+    assert database.sql("select count(*), count(distinct id) from people") == [(MANY - bad, MANY - bad)]
+    assert sum(held["rows"] for held in done.json["quarantine"]) == bad
+    shown = project.veil("quarantine", "show", "last", "--show-values", "--limit", str(MANY), "--json")
+    held = [(row["file"], row["position"]) for row in shown.json["rows"]]
+    assert held == sorted(set(held)) and len(held) == bad, shown.err
 
 
 def test_what_a_type_would_change_in_silence_is_another_shape(project: Project, database: Store) -> None:

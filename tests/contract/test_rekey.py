@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from stores import Store
+from stores import Store, name_warehouse, place_of
 
 from veilflow.keys import KeyRing, lifecycle, random_root
 from veilflow.model import RunResult
@@ -26,16 +25,6 @@ KINDS = [
     pytest.param("postgresql", marks=pytest.mark.live),
     pytest.param("mariadb", marks=pytest.mark.live),
 ]
-NAMES = """\
-version: 1
-stores: {files: {kind: file}}
-secrets:
-  keyring: {store: files, path: keyring.json}
-  login: {store: files, path: login.json}
-connections:
-  warehouse: {url: "URL", credential: login}
-keyring: keyring
-"""
 PIPELINE = """\
 version: 1
 source: {kind: csv, path: data/people.csv}
@@ -79,13 +68,8 @@ class Place:
 
     def __init__(self, project: Project, store: Store) -> None:
         self.project, self.store = project, store
-        where = "connection: warehouse" if store.url else f"path: {store.path}"
-        target = f"kind: {store.kind}, {where}, table: people"
-        url = (store.url or "postgresql://none.example/x").replace(":loopback-only-secret", "")
-        project.write("secrets/names.yaml", NAMES.replace("URL", url))
-        login = {"username": "veil", "password": "loopback-only-secret"}
-        project.write("login.json", json.dumps(login)).chmod(0o600)
-        project.write("pipelines/people.yaml", PIPELINE.replace("TARGET", target))
+        name_warehouse(project, store)
+        project.write("pipelines/people.yaml", PIPELINE.replace("TARGET", place_of(store, "people")))
         project.write("policies/people.yaml", POLICY)
         project.write("data/people.csv", "\n".join([HEADER, *map(line, range(1, ROWS + 1))]) + "\n")
 
@@ -160,6 +144,52 @@ def test_a_rekey_that_is_killed_leaves_the_old_table(place: Place) -> None:
     assert (resumed.status, "VEIL325" in resumed.err) == (3, True)
     assert place.rekey().exit_status == 0
     assert len(place.rows()) == ROWS and not set(place.rows()) & set(before)
+
+
+@pytest.mark.parametrize("moment", ["record", "publish"])
+def test_a_rekey_that_is_killed_while_it_publishes_is_all_or_nothing(place: Place, moment: str) -> None:
+    """kill -9 with the rows moved and the commit to come, or between the commit and its answer. MariaDB's RENAME is a
+    commit of its own, which the next command completes."""
+    before = place.rows()
+    place.rotate()
+    command = [sys.executable, "-c", DYING_WITHIN, moment]
+    killed = subprocess.run(command, cwd=place.project.directory, check=False, timeout=60)
+    there, published = place.rows(), moment == "publish" or place.store.kind == "mariadb"
+    assert (killed.returncode, len(there)) == (-9, ROWS)
+    assert set(there) & set(before) == (set() if published else set(before))
+    assert not place.holds(b"Tilda")
+    again = place.rekey()
+    assert [error.code for error in again.errors] == (["VEIL331"] if published else [])
+    records = place.project.veil("runs", "list", "--json").json["runs"]
+    assert records[1]["status"] == ("published_unreported" if published else "interrupted")
+    rekeyed = place.rows()
+    assert place.run().exit_status == 0 and place.rows() == rekeyed
+    assert not set(rekeyed) & set(before)
+
+
+#: Key versions are recorded last within the publishing transaction; the step ``_publish`` ends behind its commit.
+DYING_WITHIN = """
+import importlib, os, signal, sys
+from pathlib import Path
+from veilflow.run import Request, execute
+from veilflow.run.rekey import Rekey
+from veilflow.secret_stores.session import Session
+from veilflow.targets.metadata import Metadata
+
+def dying_after(owner, name):
+    do = getattr(owner, name)
+    def die(*arguments, **more):
+        do(*arguments, **more)
+        os.kill(os.getpid(), signal.SIGKILL)
+    setattr(owner, name, die)
+
+if sys.argv[1] == "record":
+    dying_after(Metadata, "record")
+else:
+    dying_after(importlib.import_module("veilflow.run.execute")._Run, "_publish")
+with Session(Path.cwd()) as session:
+    execute(Request(Path.cwd(), "dev", "people"), session=session, variation=Rekey())
+"""
 
 
 @pytest.mark.parametrize("log", ["delete", "wal"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import uuid
 from contextlib import closing
@@ -109,3 +110,28 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bool):
         return int(value)
     return str(value) if isinstance(value, Decimal | date | uuid.UUID) else value
+
+
+NAMES = """\
+version: 1
+stores: {files: {kind: file}}
+secrets:
+  keyring: {store: files, path: keyring.json}
+  login: {store: files, path: login.json}
+connections:
+  warehouse: {url: "URL", credential: login}
+keyring: keyring
+"""
+
+
+def name_warehouse(project: Any, store: Store) -> None:
+    """Give a project the connection ``warehouse``: to the store, or to none where it is a file."""
+    url = (store.address if store.url else "postgresql://none.example/x").replace(":loopback-only-secret", "")
+    project.write("secrets/names.yaml", NAMES.replace("URL", url))
+    project.write("login.json", json.dumps({"username": "veil", "password": "loopback-only-secret"})).chmod(0o600)
+
+
+def place_of(store: Store, table: str) -> str:
+    """How a pipeline names a table of the store."""
+    where = "connection: warehouse" if store.url else f"path: {store.path}"
+    return f"kind: {'sqlalchemy' if store.by_dialect else store.kind}, {where}, table: {table}"
