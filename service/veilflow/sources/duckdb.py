@@ -145,7 +145,11 @@ class DuckdbSource:
             ]
             moments = [name for name, declared in found if declared == "DATE" or declared.startswith("TIMESTAMP")]
             if moments:
-                selected.append(unusable_rows(moments, double_quoted, "to_json(veilflow_source)::varchar"))
+                selected.append(
+                    unusable_rows(
+                        [f"isfinite({double_quoted(name)})" for name in moments], "to_json(veilflow_source)::varchar"
+                    )
+                )
             statement = f"select {', '.join(selected)} from {relation(self._config, double_quoted)}"
             vouched = self._keys(connection) is not None
             keys = {

@@ -67,7 +67,8 @@ from pg_class c left join pg_index i on i.indrelid = c.oid and i.indisunique and
 where c.oid = to_regclass(%s) and c.relkind in ('r', 'p')
 """
 _JSON = ColumnType("json", pa.string())
-_JSON_OIDS, _MOMENTS = (114, 3802), (1082, 1114, 1184)
+_JSON_OIDS = (114, 3802)
+_LAST_MOMENT = "294247-01-10 04:00:54.775807+00"  # 2^63 - 1 microseconds
 
 _LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer names off in silence, and would read another table
 #: In SQL, by the type: what a window's bounds are compared as.
@@ -85,7 +86,7 @@ class _Column(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What is read: the columns, which of them may hold an infinite date, and those of ``order_by`` for which the
+    """What is read: the columns, what holds for each date and moment that Arrow has, and those of ``order_by`` for which the
     catalogue does not vouch."""
 
     columns: list[_Column]
@@ -126,7 +127,7 @@ class PostgresqlSource:
             yield [Part(BEGINNING, partial(self.slices, columns, chunk_rows))]
             return
         look = self._look()
-        window, where = _where(self._config, look.columns, look.moments)
+        window, where = _where(self._config, look.columns)
         cells = order_cells(self._config, double_quoted, _by_text(look.keys))
         with closing(connect(self._url(), READING)) as connection:
             try:
@@ -149,7 +150,7 @@ class PostgresqlSource:
 
     def newest(self, column: SourceColumn) -> str | None:
         found = next(one for one in self._look().columns if one.name == column.name)
-        usable = f"isfinite({found.cell})" if column.type.name in ("date", "timestamp") else ""
+        usable = _usable(found.cell, found.type) if found.type.name in ("date", "timestamp") else ""
         config = newest_of(self._config, found.cell, found.type, column, double_quoted, usable)
         return newest(PostgresqlSource(config, self._url), column)
 
@@ -172,7 +173,7 @@ class PostgresqlSource:
             for name, column in zip(names, described, strict=True)
         ]
         check_order(self._config, names, keys)
-        moments = [column.name for column in described if column.type_code in _MOMENTS]
+        moments = [_usable(one.cell, one.type) for one in columns if one.type.name in ("date", "timestamp")]
         return _Found(columns, moments, [one for one in columns if keys is None and one.name in self._config.order_by])
 
     def _keys(self, connection: psycopg.Connection[Any]) -> list[Sequence[str]] | None:
@@ -186,9 +187,9 @@ class PostgresqlSource:
         config = self._config
         selected = [f"{one.sql} as {double_quoted(one.name)}" for one in found.columns]
         if found.moments:
-            selected.append(unusable_rows(found.moments, double_quoted, "to_json(veilflow_source)::text"))
+            selected.append(unusable_rows(found.moments, "to_json(veilflow_source)::text"))
         statement = f"select {', '.join(selected)} from {relation(config, double_quoted)}"
-        window, where = _where(config, found.columns, found.moments)
+        window, where = _where(config, found.columns)
         if within is not None:
             where = " and ".join([where or " where true", *within.conditions])
         statement += where + ordered(config, double_quoted, _by_text(found.keys))
@@ -231,7 +232,7 @@ def _settings(window: Window | None) -> Iterator[tuple[str, str]]:
             yield f"veilflow.{name}", bound
 
 
-def _where(config: SourceConfig, columns: Sequence[_Column], moments: Sequence[str]) -> tuple[Window | None, str]:
+def _where(config: SourceConfig, columns: Sequence[_Column]) -> tuple[Window | None, str]:
     """The window as a condition whose values are settings of the transaction: a COPY takes no parameters."""
     found = next((one for one in columns if config.window and one.name == config.window.column), None)
     window = pushed(config, found.type if found else None)
@@ -239,8 +240,13 @@ def _where(config: SourceConfig, columns: Sequence[_Column], moments: Sequence[s
         return None, ""
     kind = "timestamptz" if getattr(found.type.arrow, "tz", None) else _BOUNDS[found.type.name]
     low, high = (f"current_setting('veilflow.{name}')::{kind}" for name in ("low", "high"))
-    infinite = f" or not isfinite({found.cell})" if found.type.name in ("date", "timestamp") else ""
-    return window, f" where ({condition(window, found.cell, low, high)}{infinite})"
+    unusable = f" or not {_usable(found.cell, found.type)}" if found.type.name in ("date", "timestamp") else ""
+    return window, f" where ({condition(window, found.cell, low, high)}{unusable})"
+
+
+def _usable(cell: str, kind: ColumnType) -> str:
+    """Whether Arrow has the date or moment: ADBC makes one that lies too late a moment long ago, without a word."""
+    return f"isfinite({cell})" if kind.name == "date" else f"(isfinite({cell}) and {cell} <= '{_LAST_MOMENT}')"
 
 
 def _nested(connection: psycopg.Connection[Any], oids: Sequence[int]) -> set[int]:

@@ -72,10 +72,11 @@ def pushed(config: SourceConfig, native: ColumnType | None) -> Window | None:
     return window if comparable(native, config.types.get(window.column, native)) else None
 
 
-def unusable_rows(columns: Sequence[str], quote: Quote, as_text: str) -> str:
-    """An expression that is the whole row as text where a date or a moment is infinite, which Arrow has not, else null."""
-    finite = " and ".join(f"coalesce(isfinite({quote(name)}), true)" for name in columns)
-    return f"case when not ({finite}) then {as_text} end as {UNUSABLE}"
+def unusable_rows(conditions: Sequence[str], as_text: str) -> str:
+    """An expression that is the whole row as text where a date or a moment is one that Arrow has not, else null;
+    ``conditions`` hold for those that it has."""
+    usable = " and ".join(f"coalesce({condition}, true)" for condition in conditions)
+    return f"case when not ({usable}) then {as_text} end as {UNUSABLE}"
 
 
 def arrow_pieces(batches: Iterable[pa.RecordBatch], position: int = 0) -> Pieces:
@@ -90,7 +91,11 @@ def arrow_pieces(batches: Iterable[pa.RecordBatch], position: int = 0) -> Pieces
             if flagged.null_count < len(flagged):
                 keep = pc.is_null(flagged)
                 rejected = [
-                    RejectedRow(int(positions[row]), "has an infinite date or timestamp", flagged[row].as_py().encode())
+                    RejectedRow(
+                        int(positions[row]),
+                        "has a date or timestamp that is infinite or too late",
+                        flagged[row].as_py().encode(),
+                    )
                     for row in np.flatnonzero(~keep.to_numpy(zero_copy_only=False))
                 ]
                 batch, positions = batch.filter(keep), positions[keep.to_numpy(zero_copy_only=False)]
