@@ -44,7 +44,7 @@ def take_out_receipts() -> None:
             yield open_writer
             open_writer._connection.commit()
 
-    def load(self: Any, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
+    def load(self: Any, rows: pa.RecordBatch | pa.Table, receipt: Receipt, _held: object = None) -> None:
         self._insert(rows)
         self.loaded[receipt.chunk] = receipt
 

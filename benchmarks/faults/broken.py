@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from veilflow.model import Receipt
+from veilflow.model import Container, Receipt
 from veilflow.run.result import counts_of
 from veilflow.targets.duckdb import DuckdbTarget
 from veilflow.targets.files import FileTarget
@@ -64,13 +64,13 @@ class _BrokenWriter:
     def __init__(self, whole: Any, target: Any, order: tuple[str, ...]) -> None:
         self._whole, self._target, self._order = whole, target, order
 
-    def load(self, rows: pa.Table, receipt: Receipt) -> None:
+    def load(self, rows: pa.Table, receipt: Receipt, held: Container | None = None) -> None:
         for half in self._order:
             if half == "receipt":
                 self._whole.load(rows.slice(0, 0), receipt)
             else:
                 # A number of its own each time: the second load of a chunk must not be stopped by the first one's receipt.
-                self._whole.load(rows, replace(receipt, chunk=-secrets.randbelow(_NUMBERS) - 1))
+                self._whole.load(rows, replace(receipt, chunk=-secrets.randbelow(_NUMBERS) - 1), held)
             # Between two commits anything may happen, and here it takes long enough to be struck.
             time.sleep(_BETWEEN_COMMITS_SECONDS)
         self._target.__dict__.setdefault("loaded", {})[receipt.chunk] = receipt

@@ -21,7 +21,7 @@ from people_files import WRITTEN, configure, resume, run, stop_after, table, wri
 from stores import Store
 
 from veilflow.errors import VeilError
-from veilflow.model import ROWS_A_FILE, Receipt, Secret, SourceConfig, Window, Windowed
+from veilflow.model import ROWS_A_FILE, Container, Receipt, Secret, SourceConfig, Window, Windowed
 from veilflow.run.stage import parts_of, stage
 from veilflow.sources import open_source
 from veilflow.targets.memory import MemoryTarget
@@ -34,9 +34,9 @@ class SideBySide(MemoryTarget):
 
     parallel_writers = 2
 
-    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
+    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt, held: Container | None = None) -> None:
         assert receipt.chunk not in self.receipts()
-        super().load(rows, receipt)
+        super().load(rows, receipt, held)
 
 
 def with_workers(project: Any, workers: int) -> None:

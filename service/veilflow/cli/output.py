@@ -379,6 +379,7 @@ def plan_lines(document: Mapping[str, Any], decision: Decision) -> list[str]:
     lines += [f"hint    {hint}" for hint in decision.hints]
     if target.added:
         lines.append(f"adds    {', '.join(target.added)}: null in the rows that are there")
+    lines += ["holds   rows in quarantine: in the target, beside its staging"] if plan.held_in == "target" else []
     lines += [f"reads   {words}" for words in _reads(document)]
     lines.append(f"secrets {', '.join(document['secrets']) or 'none'}")
     lines += [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -305,7 +305,7 @@ def _subject(asked: bool) -> str:
 def _opened(common: Common, run_id: str, identity: Path | None) -> Iterator[OpenedQuarantine]:
     from veilflow.run.held_rows import open_quarantine
 
-    with _session(common) as session:
+    with _session(common, [run_id]) as session:
         yield open_quarantine(common.directory, common.environment, run_id, identity, session)
 
 
@@ -317,7 +317,7 @@ def _each_opened(
 
     listed = [one for one in list_quarantine(common.directory, common.environment) if one.rows or one.files]
     closed = {}
-    with _session(common) as session:
+    with _session(common, [one.run_id for one in listed]) as session:
         for one in listed:
             try:
                 act(open_quarantine(common.directory, common.environment, one.run_id, identity, session))
@@ -340,13 +340,14 @@ def _told(common: Common, kind: str, words: str, closed: Mapping[str, VeilError]
 
 
 @contextmanager
-def _session(common: Common) -> Iterator[Session]:
-    """The secret stores, to open the key ring."""
+def _session(common: Common, run_ids: Sequence[str]) -> Iterator[Session]:
+    """The secret stores, to open the key ring and the targets in which rows of these runs lie."""
     from veilflow.cli.commands import secrets_session
     from veilflow.config import load_names
+    from veilflow.run.held_rows import secrets_to_open
 
     names = load_names(common.directory, common.environment)
-    wanted = [names.keyring] if names.keyring else []
+    wanted = secrets_to_open(common.directory, common.environment, run_ids)
     with secrets_session(common.directory, names, wanted, Output(common.json, common.quiet)) as session:
         yield session
 

@@ -18,6 +18,7 @@ from veilflow.config.incremental import incremental_config
 from veilflow.config.nodes import Mapping, Node, read_yaml
 from veilflow.config.objects import (
     CHUNK_ROWS,
+    HOLDING_TARGETS,
     QUARANTINE_DAYS,
     ColumnLabels,
     ExpectationConfig,
@@ -26,7 +27,16 @@ from veilflow.config.objects import (
 )
 from veilflow.config.parameters import fill, refuse_unused
 from veilflow.errors import Place, VeilError, raise_all
-from veilflow.model import CLASSIFICATIONS, ColumnType, FilterPlan, Limit, SourceConfig, TargetConfig, UrlTerms
+from veilflow.model import (
+    CLASSIFICATIONS,
+    ColumnType,
+    FilterPlan,
+    HeldIn,
+    Limit,
+    SourceConfig,
+    TargetConfig,
+    UrlTerms,
+)  # fmt: skip
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _PIPELINE = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,63}")
@@ -134,7 +144,7 @@ def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
     on_overlap = root.choice("on_overlap", ("refuse", "wait"), "refuse")
     as_of = _date(root, "as_of")
     incremental = incremental_config(root.sub("incremental"))
-    recipient, wrapped_by, days = _quarantine(root.sub("quarantine"))
+    recipient, wrapped_by, days, held_in = _quarantine(root.sub("quarantine"), target)
     root.end()
     if policy and (not _NAME.fullmatch(policy) or Path(policy).suffix in (".yaml", ".yml")):
         root.wrong(root.node("policy") or Node(None, root.place), "must be a policy's name", "policy",
@@ -149,6 +159,7 @@ def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
         expectations=expectations, max_quarantined=max_quarantined, timeout_seconds=timeout_seconds,
         chunk_rows=chunk_rows, workers=workers, allow_empty=allow_empty, on_overlap=on_overlap, as_of=as_of, labels=labels,
         quarantine_recipient=recipient, quarantine_wrapped_by=wrapped_by, quarantine_days=days,
+        quarantine_store=held_in,
         incremental=incremental,
     )  # fmt: skip
 
@@ -376,11 +387,15 @@ def _merge_key(found: Mapping, mode: str) -> tuple[tuple[str, ...], bool]:
     return key, delete
 
 
-def _quarantine(found: Mapping | None) -> tuple[str | None, tuple[str, str] | None, int]:
+def _quarantine(found: Mapping | None, target: TargetConfig) -> tuple[str | None, tuple[str, str] | None, int, HeldIn]:
     """Who can open the rows that are held back, or which key of a store wraps the key that can; for how many days they
-    are kept."""
+    are kept, and where."""
     if found is None:
-        return None, None, QUARANTINE_DAYS
+        return None, None, QUARANTINE_DAYS, "files"
+    store: HeldIn = found.choice("store", ("files", "target"), "files")
+    if store == "target" and target.kind not in HOLDING_TARGETS:
+        found.wrong(found.node("store") or Node(None, found.place), "must be files: this target has no table for rows",
+                    "store", f"targets that have one: {', '.join(HOLDING_TARGETS)}")  # fmt: skip
     recipient = found.text("recipient")
     if recipient is not None and not re.fullmatch("age1[02-9ac-hj-np-z]{58}", recipient):
         found.wrong(found.node("recipient") or Node(None, found.place), "must be an age public key", "recipient",
@@ -395,7 +410,7 @@ def _quarantine(found: Mapping | None) -> tuple[str | None, tuple[str, str] | No
         found.wrong(found.node("wrapped_by") or Node(None, found.place), "stands beside a recipient", "wrapped_by",
                     "name one of the two: whose private key opens the rows, or which key of a store does")  # fmt: skip
     found.end()
-    return recipient, wrapped_by, days
+    return recipient, wrapped_by, days, store
 
 
 def _wrapped_by(found: Mapping | None) -> tuple[str, str] | None:

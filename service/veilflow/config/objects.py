@@ -9,13 +9,15 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from veilflow.errors import Place
-from veilflow.model import FilterPlan, Limit, SecretRef, SourceConfig, TargetConfig
+from veilflow.model import FilterPlan, HeldIn, Limit, SecretRef, SourceConfig, TargetConfig
 
 #: Rows of a chunk where the pipeline names no number. Measured with a million rows of ten columns: 50,000 take 60 to
 #: 90 MB more and no less time, 12,500 a fifth more time where a suite checks them.
 CHUNK_ROWS = 25_000
 
 
+#: Kinds of targets that keep rows in quarantine in a table of their own.
+HOLDING_TARGETS = ("sqlite", "duckdb", "postgresql", "mariadb")
 #: Days that rows in quarantine are kept where the pipeline names no number.
 QUARANTINE_DAYS = 30
 
@@ -75,6 +77,7 @@ class PipelineConfig:
     #: The store and the path of the key that wraps each run's own key in the recipient's place.
     quarantine_wrapped_by: tuple[str, str] | None = None
     quarantine_days: int = QUARANTINE_DAYS
+    quarantine_store: HeldIn = "files"
     incremental: IncrementalConfig | None = None
 
 

@@ -140,7 +140,8 @@ def _quarantine() -> Schema:
     days = {"type": "integer", "minimum": 1, "maximum": 36_500}
     wrapped_by = _mapping({"store": _TEXT, "path": _TEXT}, "store", "path")
     one = {"not": {"required": ["recipient", "wrapped_by"]}}
-    return _mapping({"recipient": recipient, "wrapped_by": wrapped_by, "retention_days": days}, **one)
+    store = _choice("files", "target")
+    return _mapping({"store": store, "recipient": recipient, "wrapped_by": wrapped_by, "retention_days": days}, **one)
 
 
 def _incremental() -> Schema:

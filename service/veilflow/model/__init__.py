@@ -6,6 +6,7 @@ from veilflow.model.columns import (
     BadRowRule,
     Classification,
     ColumnType,
+    HeldIn,
     Mode,
     Publish,
     SourceColumn,
@@ -79,7 +80,10 @@ from veilflow.model.rows import (
 )
 from veilflow.model.targets import (
     ColumnKey,
+    Container,
+    Containers,
     Gate,
+    KeepsContainers,
     Output,
     OutputView,
     Publication,
@@ -101,6 +105,7 @@ __all__ = [
     "BEGINNING",
     "BadCells",
     "BadRowRule",
+    "HeldIn",
     "CHUNKS_A_FILE",
     "CLASSIFICATIONS",
     "CheckCount",
@@ -172,6 +177,9 @@ __all__ = [
     "Wrapped",
     "Wraps",
     "Writer",
+    "Container",
+    "Containers",
+    "KeepsContainers",
     "type_name",
     "row_number",
 ]

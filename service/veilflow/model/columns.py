@@ -17,6 +17,8 @@ CLASSIFICATIONS: tuple[str, ...] = (
     "direct_identifier", "quasi_identifier", "sensitive", "free_text", "non_personal"
 )  # fmt: skip
 BadRowRule = Literal["refuse", "quarantine"]
+#: Where rows that are held back lie: beside the run record, or in a table of the target.
+HeldIn = Literal["files", "target"]
 Mode = Literal["replace", "append", "merge"]
 Publish = Literal["swap", "rewrite", "transaction", "rename"]
 #: What happens to a column of the output that the target's table lacks: the run refuses, or it is added.

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from veilflow.errors import Place
-from veilflow.model.columns import BadRowRule, ColumnsRule, ColumnType, Mode, Publish, SourceColumn, type_name
+from veilflow.model.columns import BadRowRule, ColumnsRule, ColumnType, HeldIn, Mode, Publish, SourceColumn, type_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +197,7 @@ class Plan:
     show_values: bool = True
     source: SourcePlan = SourcePlan("memory", "")
     incremental: IncrementalPlan | None = None
+    held_in: HeldIn = "files"
 
     @property
     def output_schema(self) -> pa.Schema:

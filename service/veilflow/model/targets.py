@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -27,7 +27,8 @@ class QuarantinedRow:
 class Output:
     """The table that a run makes, and how its rows meet those that are there: ``merge`` updates the rows of the same
     ``key`` and inserts the others; with ``delete`` rows whose key is gone from the source go as well. ``again``: the rows
-    are the table's own, so what is known of its pipelines stays. ``evolve``: columns that the table lacks are added to it."""
+    are the table's own, so what is known of its pipelines stays. ``evolve``: columns that the table lacks are added to it.
+    ``holds``: rows that are held back lie in the target."""
 
     table: str
     schema: pa.Schema
@@ -36,6 +37,7 @@ class Output:
     delete: bool = False
     again: bool = False
     evolve: bool = False
+    holds: bool = False
 
     @property
     def addable(self) -> frozenset[str]:
@@ -95,12 +97,38 @@ class Publication:
     rows: int
 
 
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A chunk's rows that are held back: encrypted, under the name that the run's manifest lists."""
+
+    name: str
+    data: bytes = field(repr=False)
+
+
+class Containers(Protocol):
+    """Where the containers of one run lie."""
+
+    def place(self, name: str) -> str:
+        """Where one of them is, for a message."""
+
+    def names(self) -> set[str]: ...
+
+    def read(self, name: str) -> bytes:
+        """Empty if it is not there."""
+
+    def write(self, container: Container) -> None:
+        """In the place of the one of that name; durable when this returns."""
+
+    def remove(self, name: str) -> None: ...
+
+
 class Writer(Protocol):
     """One connection that loads chunks into the run's staging table."""
 
-    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
-        """Rows and receipt in one transaction; returns only after the commit was seen to hold. VEIL319 where the target
-        does not take a row: nothing of the chunk is kept."""
+    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt, held: Container | None = None) -> None:
+        """Rows, receipt and the container of rows that are held back in one transaction; returns only after the commit was
+        seen to hold. VEIL319 where the target does not take a row: nothing of the chunk is kept. Only a target that
+        ``KeepsContainers`` is given one."""
 
     def attempt(self, rows: pa.RecordBatch | pa.Table) -> None:
         """Give the target rows and take them back: raises what ``load`` would, and keeps nothing."""
@@ -188,3 +216,11 @@ class Target(Protocol):
 
     def close(self) -> None:
         """Give the lock and the connections back. May be called twice."""
+
+
+@runtime_checkable
+class KeepsContainers(Protocol):
+    """A target that has a table for containers."""
+
+    def containers(self, run_id: str) -> Containers:
+        """Those of a run, published or not; connects to nothing yet."""

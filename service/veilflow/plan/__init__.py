@@ -74,6 +74,7 @@ def decide(
         keyring=names.keyring if names else None,
         on_bad_row=pipeline.source.on_bad_row,
         max_quarantined=pipeline.max_quarantined,
+        held_in=pipeline.quarantine_store,
         timeout_seconds=pipeline.timeout_seconds,
         chunk_rows=pipeline.chunk_rows,
         allow_empty=pipeline.allow_empty,

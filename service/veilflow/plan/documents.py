@@ -32,6 +32,7 @@ def document(decision: Decision) -> dict[str, Any]:
         "source": asdict(plan.source),
         "publish": plan.target.publish,
         "adds_columns": list(plan.target.added),
+        "quarantine_store": plan.held_in,
         "incremental": None if (by := plan.incremental) is None else {"column": by.column, "lag": by.shown_lag, "files": "all" if by.column else "new"},
         "columns": [
             {

@@ -70,6 +70,7 @@ def meaning_of(
         "filters": [[rule.column, rule.op, rule.value] for rule in filters],
         "target": [target.kind, target.shown, target.connection, target.table, target.mode, *_merging(target), *_refusing(target), *_evolving(target), *_allowing(target)],
         "limits": [str(pipeline.max_quarantined), pipeline.timeout_seconds, pipeline.chunk_rows, pipeline.allow_empty],
+        **({} if pipeline.quarantine_store == "files" else {"quarantine": [pipeline.quarantine_store]}),
         **({} if by is None else {"incremental": [by.column, by.lag.shown if by.lag else "0", by.changed_files]}),
     }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Rows that failed: kept whole and encrypted, one age file for each run and chunk, listed in the run's manifest.
+"""Rows that failed: kept whole and encrypted, one age container for each run and chunk, listed in the run's manifest.
 
 The container is the age format (openable with ``age -d``), to the recipient of the pipeline or to an X25519 identity
 derived from the key ring. Inside is an Arrow stream: the columns as they were read, and ``_veilflow_position``,
@@ -9,50 +9,87 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from veilflow.errors import VeilError
-from veilflow.model import Chunk, QuarantinedRow, Wrapped
-from veilflow.quarantine.files import FORMAT, encrypt_table, read_bytes, write_private
+from veilflow.model import Chunk, Container, Containers, QuarantinedRow, Wrapped
+from veilflow.quarantine.files import (
+    FORMAT,
+    FileContainers,
+    container_name,
+    encrypt_table,
+    make_private,
+    read_table,
+    write_private,
+)
 from veilflow.quarantine.held import FILE, POSITION, RAW, REASONS, Held, Match, parse_recipient
 from veilflow.quarantine.manifest import Entry, Manifest
 
 __all__ = [
-    "FILE", "FORMAT", "POSITION", "RAW", "REASONS", "Entry", "Held", "Manifest", "Match", "Quarantine", "parse_recipient",
-    "read_bytes", "write_private",
+    "FILE", "FORMAT", "POSITION", "RAW", "REASONS", "Entry", "FileContainers", "Held", "Manifest", "Match", "Quarantine",
+    "parse_recipient", "read_table", "write_private",
 ]  # fmt: skip
 
 
 class Quarantine:
-    """The files of one run under ``directory/<run id>``; ``keys`` bind the manifest (see ``Manifest``);
-    ``wrapped`` is the recipient's private key as the manifest keeps it, for one that this run made."""
+    """What one run holds back, with its manifest under ``directory/<run id>``; ``keys`` bind that (see ``Manifest``);
+    ``wrapped`` is the recipient's private key as the manifest keeps it, for one that this run made. ``in_target`` is where
+    the containers go with their chunks; without it they are files beside the manifest."""
 
     def __init__(
-        self, directory: Path, run_id: str, recipient: str, keys: Sequence[bytes], wrapped: Wrapped | None = None
+        self,
+        directory: Path,
+        run_id: str,
+        recipient: str,
+        keys: Sequence[bytes],
+        wrapped: Wrapped | None = None,
+        in_target: Containers | None = None,
     ) -> None:
-        self._directory, self._run_id = directory / run_id, run_id
+        self._directory, self._run_id, self._in_target = directory / run_id, run_id, in_target
+        self._containers: Containers = in_target or FileContainers(self._directory)
         self._recipient, self._wrapped = parse_recipient(recipient), wrapped
         self._manifest, self._lock = Manifest(self._directory, keys), threading.Lock()
 
-    def write(self, chunk: Chunk, rows: Sequence[QuarantinedRow]) -> None:
-        """Keep ``rows`` of ``chunk``; durable when this returns. The same chunk again replaces its file."""
-        name = f"{chunk.number:06d}.arrow.age"
+    def write(self, chunk: Chunk, rows: Sequence[QuarantinedRow]) -> Container | None:
+        """Keep ``rows`` of ``chunk``; durable when this returns, but for a container that the target is to keep with the
+        chunk: that is returned. The same chunk again replaces its container."""
         encrypted = encrypt_table(_table(chunk, rows, self._run_id), self._recipient)
+        container = Container(container_name(chunk.number), encrypted)
         digest = hashlib.sha256(encrypted).hexdigest()
+        store = None if self._in_target is None else "target"
+        entry = Entry(
+            container.name, chunk.number, len(rows), digest, self._recipient, wrapped=self._wrapped, store=store
+        )
         with self._lock:
-            write_private(self._directory / name, encrypted)
-            try:
-                self._manifest.append(
-                    Entry(name, chunk.number, len(rows), digest, self._recipient, wrapped=self._wrapped)
-                )
-            except OSError:
-                raise VeilError(
-                    "VEIL101", "the quarantine cannot be written",
-                    "free some space in the project's .veil, or fix its permission",
-                ) from None  # fmt: skip
+            if store is None:
+                self._containers.write(container)
+            else:
+                make_private(self._directory)
+            self._list(entry)
+        return None if store is None else container
+
+    def forget_all_but(self, staged: Collection[int]) -> None:
+        """Forget what was held back from chunks that are not staged: they are read again, and of a database they may be
+        other rows."""
+        entries = [entry for entry in self._manifest.entries() if entry.chunk not in staged and not entry.purged]
+        for entry in entries:
+            # The line first: a crash between the two is completed by whoever looks next.
+            self._list(replace(entry, rows=0, erased=0, purged=True))
+        for name in self._containers.names() & {entry.file for entry in entries} if entries else ():
+            self._containers.remove(name)
+
+    def _list(self, entry: Entry) -> None:
+        try:
+            self._manifest.append(entry)
+        except OSError:
+            raise VeilError(
+                "VEIL101", "the quarantine cannot be written",
+                "free some space in the project's .veil, or fix its permission",
+            ) from None  # fmt: skip
 
 
 def _table(chunk: Chunk, rows: Sequence[QuarantinedRow], run_id: str) -> pa.Table:

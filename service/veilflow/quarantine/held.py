@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyrage
 
-from veilflow.errors import VeilError
-from veilflow.model import ROWS_A_FILE
-from veilflow.quarantine.files import encrypt_table, read_bytes, write_private
+from veilflow.errors import Place, VeilError
+from veilflow.model import ROWS_A_FILE, Container, Containers
+from veilflow.quarantine.files import encrypt_table, read_table
+from veilflow.quarantine.manifest import NAME as MANIFEST
 from veilflow.quarantine.manifest import Entry, Manifest
 
 POSITION, FILE, REASONS, RAW = "_veilflow_position", "_veilflow_file", "_veilflow_reasons", "_veilflow_raw"
@@ -36,36 +37,57 @@ class Match:
 
 
 class Held:
-    """The quarantine of one run; every file was held against the manifest when this was made.
+    """The quarantine of one run; every container was held against the manifest when this was made.
 
     ``rows_recorded`` is what the run's record says was held back, ``ended`` whether that record is final: of a run
-    that died some rows may be here that it does not count. VEIL503 for anything that is missing, changed or added.
+    that died some rows may be here that it does not count, and where containers commit with their chunks
+    (``with_chunks``) those of a chunk that did not are not here. VEIL503 for anything else that is missing, changed or
+    added.
     """
 
-    def __init__(self, directory: Path, keys: Sequence[bytes], *, rows_recorded: int, ended: bool) -> None:
-        self.directory, self.run_id = directory, directory.name
+    def __init__(
+        self,
+        directory: Path,
+        keys: Sequence[bytes],
+        containers: Containers,
+        *,
+        rows_recorded: int,
+        ended: bool,
+        with_chunks: bool = False,
+    ) -> None:
+        self.run_id, self.containers = directory.name, containers
         self.manifest = Manifest(directory, keys)
-        self.entries = self.manifest.entries()
-        kept = {entry.file: entry for entry in self.entries if not entry.purged}
-        there = {path.name for path in directory.glob("*.age")} if directory.exists() else set()
-        for name in sorted(there & {entry.file for entry in self.entries if entry.purged}):
-            (directory / name).unlink()  # a purge that was cut off after its line
+        listed = self.manifest.entries()
+        there = containers.names()
+        for name in sorted(there & {entry.file for entry in listed if entry.purged}):
+            containers.remove(name)  # a purge that was cut off after its line
             there.remove(name)
+        rolled_back = (
+            set() if ended or not with_chunks else {entry.file for entry in listed if not entry.purged} - there
+        )
+        self._listed, self.entries = listed, tuple(entry for entry in listed if entry.file not in rolled_back)
+        kept = {entry.file: entry for entry in self.entries if not entry.purged}
         for name in sorted(kept.keys() - there):
-            raise self._wrong(f"the file {name} is missing")
+            raise self._wrong(f"the file {name} is missing", name)
         for name in sorted(there - kept.keys() if ended else set()):
-            raise self._wrong(f"the file {name} does not belong to it")
-        for name, entry in kept.items():
-            if hashlib.sha256((directory / name).read_bytes()).hexdigest() != entry.sha256:
-                raise self._wrong(f"the file {name} was changed")
+            raise self._wrong(f"the file {name} does not belong to it", name)
+        for entry in kept.values():
+            self._read(entry)
         counted = sum(entry.rows + entry.erased for entry in self.entries)
         if counted < rows_recorded or (ended and counted != rows_recorded):
-            raise self._wrong(f"it lists {counted} rows, and the run's record says {rows_recorded}")
+            raise self._wrong(f"it lists {counted} rows, and the run's record says {rows_recorded}", MANIFEST)
 
-    def _wrong(self, what: str) -> VeilError:
+    def _read(self, entry: Entry) -> bytes:
+        data = self.containers.read(entry.file)
+        if hashlib.sha256(data).hexdigest() != entry.sha256:
+            raise self._wrong(f"the file {entry.file} was changed", entry.file)
+        return data
+
+    def _wrong(self, what: str, name: str) -> VeilError:
+        place = self.manifest.place if name == MANIFEST else Place(self.containers.place(name))
         return VeilError(
             "VEIL503", f"the quarantine of run {self.run_id} is not whole: {what}",
-            "restore the run's directory under .veil/quarantine from a backup",
+            "restore the run's directory under .veil/quarantine, or the table in the target, from a backup", place,
         )  # fmt: skip
 
     @property
@@ -73,9 +95,9 @@ class Held:
         return tuple(entry for entry in self.entries if not entry.purged and entry.rows)
 
     def tables(self, identities: Sequence[str]) -> Iterator[tuple[Entry, pa.Table]]:
-        """The rows file by file. VEIL221 if none of ``identities`` opens them, VEIL503 if one is damaged."""
+        """The rows container by container. VEIL221 if none of ``identities`` opens them, VEIL503 if one is damaged."""
         for entry in self.kept:
-            yield entry, read_bytes(self.directory / entry.file, identities)
+            yield entry, read_table(self._read(entry), self.run_id, entry.file, identities)
 
     def find(self, subject: str, identities: Sequence[str], column: str | None = None) -> list[Match]:
         """The rows in which a cell equals ``subject`` (after NFC and trimming, whatever its case), or whose bytes
@@ -91,7 +113,7 @@ class Held:
         return found
 
     def erase(self, subject: str, identities: Sequence[str], column: str | None = None) -> int:
-        """Rewrite each file without the rows of ``find``; returns how many they were. Durable when it returns."""
+        """Rewrite each container without the rows of ``find``; returns how many they were. Durable when it returns."""
         erased = 0
         for entry, table in self.tables(identities):
             rows = matching_rows(table, subject, column)
@@ -100,8 +122,8 @@ class Held:
             left = table.filter(pa.array(np.isin(np.arange(table.num_rows), list(rows), invert=True)))
             facts = {**(table.schema.metadata or {}), b"rows": str(left.num_rows).encode()}
             encrypted = encrypt_table(left.replace_schema_metadata(facts), entry.recipient)
-            # The old file is gone when the line says so: a crash between the two is VEIL503 and never a silent return.
-            write_private(self.directory / entry.file, encrypted)
+            # The old container is gone when the line says so: a crash between the two is VEIL503 and never a silent return.
+            self.containers.write(Container(entry.file, encrypted))
             digest = hashlib.sha256(encrypted).hexdigest()
             self.manifest.append(
                 replace(
@@ -118,15 +140,15 @@ class Held:
         return encrypt_table(whole.replace_schema_metadata({"format": "veilflow/quarantine_export/1", "run": self.run_id}), recipient), whole.num_rows  # fmt: skip
 
     def purge(self) -> int:
-        """Remove the files for good and say so in the manifest; returns the rows that were in them."""
-        rows = 0
-        for entry in self.entries:
+        """Remove the containers for good and say so in the manifest; returns the rows that were in them."""
+        for entry in self._listed:
             if not entry.purged:
                 # The line first: a crash between the two is completed by whoever looks next.
                 self.manifest.append(replace(entry, purged=True))
-                (self.directory / entry.file).unlink()
-                rows += entry.rows
-        return rows
+        removed = [entry for entry in self.entries if not entry.purged]
+        for entry in removed:
+            self.containers.remove(entry.file)
+        return sum(entry.rows for entry in removed)
 
 
 def _in_file(table: pa.Table) -> pa.Table:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from veilflow.errors import VeilError
+from veilflow.errors import Place, VeilError
 from veilflow.model import Wrapped
 
 FORMAT = "veilflow/quarantine_manifest/1"
@@ -35,6 +35,8 @@ class Entry:
     purged: bool = False
     #: The private key of ``recipient`` as a store's key encrypted it, where the run made it and kept nothing else.
     wrapped: Wrapped | None = None
+    #: Where the container lies if that is not beside the manifest: ``target``.
+    store: str | None = None
 
     def document(self) -> dict[str, Any]:
         """As a line holds it: what does not apply is left out, so that it can be told from older lines by nothing."""
@@ -56,6 +58,11 @@ class Manifest:
 
     def __init__(self, directory: Path, keys: Sequence[bytes]) -> None:
         self.path, self._run, self._keys = directory / NAME, directory.name, tuple(keys)
+
+    @property
+    def place(self) -> Place:
+        """Where it is, for a message."""
+        return Place(f".veil/quarantine/{self._run}/{NAME}")
 
     def entries(self) -> tuple[Entry, ...]:
         """The newest line of each file, by chunk. VEIL503 where the chain is broken."""
@@ -116,7 +123,7 @@ class Manifest:
     def _broken(self) -> VeilError:
         return VeilError(
             "VEIL503", f"the manifest of the quarantine of run {self._run} was changed, or is not of this key ring",
-            "restore the run's directory under .veil/quarantine from a backup",
+            "restore the run's directory under .veil/quarantine from a backup", self.place,
         )  # fmt: skip
 
 

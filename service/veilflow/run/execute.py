@@ -24,7 +24,6 @@ from veilflow.model import (
 )
 from veilflow.plan import document as plan_document
 from veilflow.plan.approval import refuse_moved
-from veilflow.quarantine import Quarantine
 from veilflow.run.again import persistently
 from veilflow.run.books import Beginning, close_the_dead, completed_by
 from veilflow.run.call import Call, direct
@@ -32,7 +31,7 @@ from veilflow.run.chunk import Treated, Work, process
 from veilflow.run.endings import discard, origin, receipts_or_none, signal_status, status_of
 from veilflow.run.incremental import Reading, begin
 from veilflow.run.output import OutputGate, Rehearsed, stop_here
-from veilflow.run.prepare import Loaded, Opened, Prepared, discovery_key, load, open_parts, resolve
+from veilflow.run.prepare import Loaded, Opened, Prepared, discovery_key, load, open_parts, quarantine_for, resolve
 from veilflow.run.rekey import refuse_beside_others
 from veilflow.run.request import Request
 from veilflow.run.result import (
@@ -307,9 +306,8 @@ class _Run:
         self.receipts = self._open_staging()
         if not self.request.dry_run:
             opened.target.clean()
-        quarantine = Quarantine(
-            self.state.directory / "quarantine", self.run_id, opened.recipient, opened.manifest_keys, opened.wrapped
-        )
+        quarantine = quarantine_for(opened, self.state.directory / "quarantine", self.run_id)
+        quarantine.forget_all_but(self.receipts)
         source: Source = self._prepared.source
         work: Work = opened.work
         try:

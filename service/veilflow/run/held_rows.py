@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -10,13 +10,16 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from veilflow.config import QUARANTINE_DAYS, load_names, load_pipeline
+import pyarrow as pa
+
+from veilflow.config import QUARANTINE_DAYS, NamesConfig, load_names, load_pipeline
 from veilflow.errors import VeilError
 from veilflow.keys import KeyRing, age_identity
-from veilflow.model import Wrapped
-from veilflow.quarantine import Held, Manifest
+from veilflow.model import Containers, KeepsContainers, Wrapped
+from veilflow.plan import secrets_needed
+from veilflow.quarantine import Entry, FileContainers, Held, Manifest
 from veilflow.run.keyring import open_ring
-from veilflow.run.prepare import manifest_keys
+from veilflow.run.prepare import manifest_keys, target_of
 from veilflow.run.wrapping import unwrapped_identity
 from veilflow.secret_stores.session import Session
 from veilflow.state import State
@@ -67,12 +70,47 @@ def open_quarantine(
     names = load_names(project, environment)
     ring = open_ring(session, names, names.keyring)
     pipeline, directory = document["pipeline"], state.directory / "quarantine" / document["run_id"]
+    in_target = _lies_in_target(Manifest(directory, ()).entries())
+    containers = _of_target(project, environment, document, names, session) if in_target else FileContainers(directory)
     held = Held(
-        directory, manifest_keys(ring, pipeline), rows_recorded=document["counts"]["quarantined"],
-        ended=document["status"] in _FINAL,
+        directory, manifest_keys(ring, pipeline), containers, rows_recorded=document["counts"]["quarantined"],
+        ended=document["status"] in _FINAL, with_chunks=in_target,
     )  # fmt: skip
     own = _identities(ring, pipeline, identity)
     return OpenedQuarantine(held, document, own, lambda wrapped: unwrapped_identity(session, names, wrapped))
+
+
+def secrets_to_open(project: Path, environment: str, run_ids: Sequence[str]) -> tuple[str, ...]:
+    """The names of the secrets that opening these runs takes: the key ring's, and the login of a target in which rows
+    lie."""
+    state, names = State(project), load_names(project, environment)
+    wanted = [] if names.keyring is None else [names.keyring]
+    for run_id in run_ids:
+        with suppress(VeilError):  # what is wrong with a run is told when it is opened
+            document, _plan = state.run(run_id)
+            if _lies_in_target(Manifest(state.directory / "quarantine" / document["run_id"], ()).entries()):
+                wanted += secrets_needed(load_pipeline(project, document["pipeline"], environment), names)
+    return tuple(dict.fromkeys(wanted))
+
+
+def _lies_in_target(entries: Sequence[Entry]) -> bool:
+    return any(entry.store == "target" for entry in entries)
+
+
+def _of_target(
+    project: Path, environment: str, document: Mapping[str, Any], names: NamesConfig, session: Session
+) -> Containers:
+    """The containers in the target of a run. VEIL322 where its pipeline names another one now."""
+    pipeline = load_pipeline(project, document["pipeline"], environment)
+    config, target = pipeline.target, document["target"]
+    if (config.kind, config.table, config.shown) != (target["kind"], target["table"], target["location"]):
+        raise VeilError(
+            "VEIL322", f"the rows lie in the target of run {document['run_id']}, and its pipeline names another one now",
+            "name the target again with which the run was made, for as long as its rows are kept",
+        )  # fmt: skip
+    opened = target_of(project, pipeline, names, pa.schema([]), session)
+    assert isinstance(opened, KeepsContainers)
+    return opened.containers(document["run_id"])
 
 
 def list_quarantine(project: Path, environment: str) -> tuple[ListedQuarantine, ...]:
@@ -87,15 +125,20 @@ def list_quarantine(project: Path, environment: str) -> tuple[ListedQuarantine, 
         if not entries:
             continue
         rows = sum(entry.rows for entry in entries if not entry.purged)
+        files = sum(not entry.purged for entry in entries) if _lies_in_target(entries) else _files(directory)
         found.append(
             ListedQuarantine(
                 run_id=document["run_id"], pipeline=document["pipeline"], started=document["started"], rows=rows,
-                files=sum(1 for _file in directory.glob("*.age")), erased=sum(entry.erased for entry in entries),
+                files=files, erased=sum(entry.erased for entry in entries),
                 expires=_expires(document, days(document["pipeline"])), status=_status(document, rows, replays),
                 reasons=tuple(document["quarantine"]),
             )
         )  # fmt: skip
     return tuple(found)
+
+
+def _files(directory: Path) -> int:
+    return len(FileContainers(directory).names())
 
 
 def expired(listed: ListedQuarantine, now: datetime) -> bool:

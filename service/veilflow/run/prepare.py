@@ -33,6 +33,7 @@ from veilflow.model import (
     ColumnKey,
     DerivedKey,
     FileIdentity,
+    KeepsContainers,
     OutputView,
     Plan,
     Secret,
@@ -46,6 +47,7 @@ from veilflow.model import (
 )
 from veilflow.plan import Decision, decide
 from veilflow.plan.meaning import making
+from veilflow.quarantine import Quarantine
 from veilflow.redaction import remember_bytes
 from veilflow.run.chunk import Work
 from veilflow.run.keyring import open_ring
@@ -265,6 +267,15 @@ def open_parts(prepared: Prepared, run_id: str, session: Session, key_version: i
     )
 
 
+def quarantine_for(opened: Opened, directory: Path, run_id: str) -> Quarantine:
+    """What a run holds its rows back in; ``directory`` is that of all runs."""
+    in_target = None
+    if opened.work.plan.held_in == "target":
+        assert isinstance(opened.target, KeepsContainers)  # the pipeline's file is refused otherwise
+        in_target = opened.target.containers(run_id)
+    return Quarantine(directory, run_id, opened.recipient, opened.manifest_keys, opened.wrapped, in_target)
+
+
 def _recipient(prepared: Prepared, ring: KeyRing, session: Session) -> tuple[str, Wrapped | None]:
     """Who can open the rows that this run holds back: whom the pipeline names, a key of this run that a store wraps, or
     the key ring."""
@@ -359,6 +370,7 @@ def target_of(
         delete=config.delete,
         again=config.again,
         evolve=config.columns == "evolve",
+        holds=pipeline.quarantine_store == "target",
         schema=schema,
         path=config.path,
         url=address_of(session, names, connection),

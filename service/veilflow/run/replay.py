@@ -146,9 +146,11 @@ class QuarantineSource:
         self._held, self._identities, self._config = held, tuple(identities), config
 
     def files(self) -> tuple[FileIdentity, ...]:
-        """The files that are kept."""
-        stats = [(entry.file, (self._held.directory / entry.file).stat()) for entry in self._held.kept]
-        return tuple(FileIdentity(f"{self._held.run_id}/{name}", one.st_size, one.st_mtime_ns) for name, one in stats)
+        """The containers that are kept; when they were written is no matter, each is held against its digest when it is
+        read."""
+        held = self._held
+        sizes = [(entry.file, len(held.containers.read(entry.file))) for entry in held.kept]
+        return tuple(FileIdentity(f"{held.run_id}/{name}", size, 0) for name, size in sizes)
 
     def schema(self) -> SourceSchema:
         """The columns as they were read, with the types that the pipeline declares now."""

@@ -16,6 +16,7 @@ from veilflow.errors import VeilError
 from veilflow.model import (
     BEGINNING,
     Chunk,
+    Container,
     Divisible,
     Part,
     Progress,
@@ -44,7 +45,8 @@ T = TypeVar("T")
 class HoldsBack(Protocol):
     """Where rows that fail go: the quarantine, or a refusal."""
 
-    def write(self, chunk: Chunk, rows: Sequence[QuarantinedRow]) -> None: ...
+    def write(self, chunk: Chunk, rows: Sequence[QuarantinedRow]) -> Container | None:
+        """Keep them; returns what the target is to keep with the chunk."""
 
 
 class Interrupted(BaseException):
@@ -136,10 +138,11 @@ class _Loading:
 
     def _load(self, writer: Writer, chunk: Chunk, treated: Treated) -> Receipt:
         """Hold back, then load: a row that is neither loaded nor kept would be lost for good."""
-        if treated.quarantined:
-            self._quarantine.write(chunk, treated.quarantined)
+        held = self._quarantine.write(chunk, treated.quarantined) if treated.quarantined else None
         persistently(
-            partial(writer.load, treated.rows, treated.receipt), partial(self._there, chunk.number), self._stop.wait
+            partial(writer.load, treated.rows, treated.receipt, held),
+            partial(self._there, chunk.number),
+            self._stop.wait,
         )
         return treated.receipt
 

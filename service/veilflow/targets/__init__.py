@@ -32,6 +32,7 @@ def open_target(
     delete: bool = False,
     again: bool = False,
     evolve: bool = False,
+    holds: bool = False,
     lock_directory: Path | None = None,
     terms: UrlTerms | None = None,
 ) -> Target:
@@ -39,7 +40,7 @@ def open_target(
 
     ``url`` gives the address with the login that is current: asked for each connection, it may change while a run lives.
     """
-    output = Output(table, schema, mode, key, delete, again, evolve)
+    output = Output(table, schema, mode, key, delete, again, evolve, holds)
     if kind == "sqlite" and path is not None:
         from veilflow.targets.sqlite import SqliteTarget
 

@@ -10,7 +10,7 @@ from typing import Self
 import pyarrow as pa
 
 from veilflow.errors import PassingFault
-from veilflow.model import Receipt, Secret, Writer
+from veilflow.model import Container, Receipt, Secret, Writer
 
 
 class ChangingWriter:
@@ -25,10 +25,10 @@ class ChangingWriter:
         self._opened_with: Secret | None = None
         self._writer: Writer | None = None
 
-    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
+    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt, held: Container | None = None) -> None:
         """Load by the connection of the current login; one that failed is not used again."""
         try:
-            self._current().load(rows, receipt)
+            self._current().load(rows, receipt, held)
         except PassingFault:
             self._leave()
             raise

@@ -14,13 +14,27 @@ import pyarrow as pa
 
 from veilflow.databases.refusals import missing_partner, shared_key
 from veilflow.errors import PassingFault, VeilError
-from veilflow.model import Advance, ColumnKey, Gate, Output, Publication, Publish, Receipt, Standing, Writer
+from veilflow.model import (
+    Advance,
+    ColumnKey,
+    Container,
+    Containers,
+    Gate,
+    Output,
+    Publication,
+    Publish,
+    Receipt,
+    Standing,
+    Writer,
+)
+from veilflow.targets import containers
 from veilflow.targets.duckdb_schema import column_types, definitions, fits, quote, sql_type
 from veilflow.targets.locks import FileLock
 from veilflow.targets.merging import Tables, add_columns, check_key, insert_all, rewrite
 from veilflow.targets.metadata import (
     TABLE,
     Metadata,
+    Run,
     create_statement,
     receipt_values,
     same_number,
@@ -30,6 +44,7 @@ from veilflow.targets.reading import FETCH_ROWS, no_table, unfit_value
 from veilflow.targets.values import each_column, whole_microseconds
 
 _STAGING_SCHEMA = "veilflow_staging"
+_CONTAINERS = f"{_STAGING_SCHEMA}.{containers.TABLE}"
 _INCOMING = "veilflow_incoming"
 _SAME_KEY = ("Constraint Error: Duplicate key", "Constraint Error: PRIMARY KEY or UNIQUE")
 #: Nothing is fetched from the network in passing.
@@ -92,6 +107,8 @@ class DuckdbTarget:
             connection.execute("begin")
             connection.execute(create_statement())
             connection.execute(f"create schema if not exists {_STAGING_SCHEMA}")
+            if self._output.holds:
+                connection.execute(containers.create_statement(_CONTAINERS))
             self._metadata(connection).begin()
             columns = _columns(self._added(connection) if there else self._wanted)
             columns += definitions(connection, self._output.table) if there else []
@@ -193,6 +210,22 @@ class DuckdbTarget:
             there = _has_metadata(connection) and self._check_shape(connection)
             return self._metadata(connection).standing(pipeline) if there else Standing()
 
+    def containers(self, run_id: str) -> Containers:
+        return containers.TableContainers(self._held, _CONTAINERS, run_id)
+
+    @contextmanager
+    def _held(self) -> Iterator[Run | None]:
+        if not self._path.exists():
+            yield None
+            return
+        with self._connect() as connection:
+            connection.execute("begin")
+            there = connection.execute(
+                "select 1 from duckdb_tables() where table_name = ?", [containers.TABLE]
+            ).fetchone()
+            yield self._metadata(connection).run if there else None
+            connection.execute("commit")
+
     def discard(self) -> None:
         if not self._run_id or not self._path.exists():
             return
@@ -281,7 +314,7 @@ class _DuckdbWriter:
     def __init__(self, connection: Any, target: DuckdbTarget) -> None:
         self._connection, self._target = connection, target
 
-    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
+    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt, held: Container | None = None) -> None:
         target, connection = self._target, self._connection
         metadata = target._metadata(connection)
         with self._undoing(rows):
@@ -289,6 +322,8 @@ class _DuckdbWriter:
             self._insert(rows)
             values = receipt_values(target._run_id, target._output.table, receipt)
             metadata.run(f"insert into {TABLE} values (?, ?, ?, ?, ?)", values)
+            if held is not None:
+                containers.keep(metadata.run, _CONTAINERS, target._run_id, held)
             connection.execute("commit")
             seen = metadata.has_receipt(receipt.chunk)
         if not seen:

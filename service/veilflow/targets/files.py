@@ -18,7 +18,7 @@ import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
 from veilflow.errors import VeilError
-from veilflow.model import Advance, ColumnKey, Gate, Publication, Publish, Receipt, Standing, Writer
+from veilflow.model import Advance, ColumnKey, Container, Gate, Publication, Publish, Receipt, Standing, Writer
 from veilflow.targets.file_view import FileView
 
 _PART = ".part"
@@ -87,7 +87,7 @@ class FileTarget:
     def writer(self) -> Iterator[Writer]:
         yield self
 
-    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
+    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt, _held: Container | None = None) -> None:
         try:
             if self._kind == "jsonl":
                 self._sink.write(_lines(rows))

@@ -23,6 +23,7 @@ from veilflow.model import (
     Advance,
     Checkpoint,
     ColumnKey,
+    Containers,
     Gate,
     Output,
     Publication,
@@ -32,15 +33,17 @@ from veilflow.model import (
     Standing,
     Writer,
 )
+from veilflow.targets import containers
 from veilflow.targets.changing import ChangingWriter
 from veilflow.targets.mariadb_merge import merge, prepare
 from veilflow.targets.mariadb_schema import check_names, column_types, definitions, depended_on, fits, sql_type
-from veilflow.targets.mariadb_writer import MariadbWriter
+from veilflow.targets.mariadb_writer import CONTAINERS, MariadbWriter
 from veilflow.targets.merging import Tables, check_key, rewrite
 from veilflow.targets.metadata import (
     LOCK_SECONDS,
     TABLE,
     Metadata,
+    Run,
     create_statement,
     keys_text,
     locked_out,
@@ -108,6 +111,9 @@ class MariadbTarget:
             how = self._how(connection)
             run(connection, _METADATA)
             run(connection, f"create database if not exists {_STAGING_DATABASE} character set utf8mb4")
+            if self._output.holds:
+                made = containers.create_statement(CONTAINERS, "varchar(190)", content="mediumblob")
+                run(connection, f"{made} {_TABLE_OPTIONS}")
             self._metadata(connection).begin()
             columns = ", ".join(self._own_columns() if how == "rename" else definitions(connection, self._output.table))
             run(connection, f"create table if not exists {_staging(run_id)} ({columns}) {_TABLE_OPTIONS}")
@@ -320,6 +326,20 @@ class MariadbTarget:
         with self._connect() as connection:
             there = column_types(connection, TABLE) and column_types(connection, self._output.table)
             return self._metadata(connection).standing(pipeline) if there else Standing()
+
+    def containers(self, run_id: str) -> Containers:
+        return containers.TableContainers(self._held, CONTAINERS, run_id)
+
+    @contextmanager
+    def _held(self) -> Iterator[Run | None]:
+        with self._connect() as connection:
+            there = run(
+                connection, "select 1 from information_schema.tables where table_schema = %s and table_name = %s",
+                (_STAGING_DATABASE, containers.TABLE),
+            )  # fmt: skip
+            connection.begin()
+            yield self._metadata(connection).run if there else None
+            connection.commit()
 
     def discard(self) -> None:
         if not self._run_id:

@@ -11,13 +11,16 @@ import pymysql
 from veilflow.databases.mariadb import mapped, quote, run
 from veilflow.databases.mariadb_client import FilelessConnection
 from veilflow.errors import VeilError
-from veilflow.model import Receipt
+from veilflow.model import Container, Receipt
+from veilflow.targets import containers
 from veilflow.targets.mariadb_rows import lines, load_statement, value_lists
 from veilflow.targets.metadata import TABLE, Metadata, receipt_values
 
+CONTAINERS = f"veilflow_staging.{containers.TABLE}"
+
 
 class MariadbWriter:
-    """Rows and their receipt in one transaction.
+    """Rows, their receipt and their container in one transaction.
 
     LOAD DATA LOCAL takes half of the time, but cuts values off, leaves rows out and makes zeros in strict mode too, with
     a warning each. So it loads what it takes without one; the rest goes by statements, which refuse.
@@ -28,7 +31,7 @@ class MariadbWriter:
         self._largest = int(run(connection, "select @@max_allowed_packet")[0][0])
         self._loads_data = _may_load_data(connection)
 
-    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
+    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt, held: Container | None = None) -> None:
         connection, metadata = self._connection, self._metadata
         with self._undoing(rows):
             connection.begin()
@@ -36,6 +39,8 @@ class MariadbWriter:
                 self._insert(pa.table(rows))
             values = receipt_values(metadata.run_id, metadata.target, receipt)
             metadata.run(f"insert into {TABLE} values (?, ?, ?, ?, ?)", values)
+            if held is not None:
+                containers.keep(metadata.run, CONTAINERS, metadata.run_id, held)
             connection.commit()
             seen = metadata.has_receipt(receipt.chunk)
         if not seen:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from veilflow.model import Advance, ColumnKey, Gate, Publication, Publish, Receipt, Standing, Writer
+from veilflow.model import Advance, ColumnKey, Container, Gate, Publication, Publish, Receipt, Standing, Writer
 from veilflow.targets.reading import FETCH_ROWS, no_table
 
 
@@ -60,7 +60,7 @@ class MemoryTarget:
     def writer(self) -> Iterator[Writer]:
         yield self
 
-    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
+    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt, _held: Container | None = None) -> None:
         self._chunks[receipt.chunk] = (pa.table(rows), receipt)
 
     def attempt(self, rows: pa.RecordBatch | pa.Table) -> None:

@@ -18,6 +18,7 @@ from veilflow.errors import VeilError, raise_all
 from veilflow.model import (
     Advance,
     ColumnKey,
+    Containers,
     Gate,
     Mode,
     Output,
@@ -28,14 +29,15 @@ from veilflow.model import (
     Standing,
     Writer,
 )
+from veilflow.targets import containers, postgresql_staging
 from veilflow.targets import postgresql_catalog as catalog
-from veilflow.targets import postgresql_staging
 from veilflow.targets.changing import ChangingWriter
 from veilflow.targets.merging import Tables, add_columns, check_key, rewrite
 from veilflow.targets.metadata import (
     LOCK_SECONDS,
     TABLE,
     Metadata,
+    Run,
     create_statement,
     locked_out,
     refuse_differences,
@@ -173,6 +175,8 @@ class PostgresqlTarget:
                 connection.execute(create_statement().encode())
             postgresql_staging.make(connection)
             raise_all(postgresql_staging.problems(connection))
+            if self._output.holds and not catalog.is_there(connection, postgresql_staging.CONTAINERS):
+                connection.execute(containers.create_statement(postgresql_staging.CONTAINERS, content="bytea").encode())
             self._metadata(connection).begin()
             if catalog.is_there(connection, self._staging):
                 self._wait_for_writers(connection)
@@ -398,6 +402,16 @@ class PostgresqlTarget:
         with self._connect() as connection:
             row = connection.execute("select to_regclass(%s), to_regclass(%s)", (TABLE, self._target)).fetchone()
             return self._metadata(connection).standing(pipeline) if row and all(row) else Standing()
+
+    def containers(self, run_id: str) -> Containers:
+        return containers.TableContainers(self._held, postgresql_staging.CONTAINERS, run_id)
+
+    @contextmanager
+    def _held(self) -> Iterator[Run | None]:
+        with self._connect() as connection, connection.transaction():
+            yield (
+                self._metadata(connection).run if catalog.is_there(connection, postgresql_staging.CONTAINERS) else None
+            )
 
     def discard(self) -> None:
         if not self._run_id:

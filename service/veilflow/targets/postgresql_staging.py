@@ -7,9 +7,11 @@ from typing import Any
 import psycopg
 
 from veilflow.errors import VeilError
+from veilflow.targets import containers
 from veilflow.targets.metadata import TABLE
 
 SCHEMA = "veilflow_staging"
+CONTAINERS = f"{SCHEMA}.{containers.TABLE}"
 
 #: Others who may look into the schema as it is.
 _USAGE = f"""

@@ -1,8 +1,8 @@
-"""PostgreSQL's bulk path: ADBC's binary COPY into the staging, with the chunk's receipt in one transaction."""
+"""PostgreSQL's bulk path: ADBC's binary COPY into the staging, with the chunk's receipt and container in one transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from veilflow.databases.postgresql import mapped
 from veilflow.errors import PassingFault
-from veilflow.model import Receipt
-from veilflow.targets import postgresql_staging
+from veilflow.model import Container, Receipt
+from veilflow.targets import containers, postgresql_staging
 from veilflow.targets.metadata import TABLE, receipt_values
 from veilflow.targets.postgresql_types import exact
 
@@ -21,19 +21,17 @@ _SLICE_ROWS = 8192
 
 
 class PostgresqlWriter:
-    """ADBC's connection: a COPY and the receipt in one transaction."""
+    """ADBC's connection: a COPY, the receipt and the container in one transaction."""
 
     def __init__(self, connection: Any, run_id: str, shown: str, staged_types: Mapping[str, str]) -> None:
         self._connection, self._run_id, self._shown, self._staged_types = connection, run_id, shown, staged_types
 
-    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
+    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt, held: Container | None = None) -> None:
         with self._undoing(rows):
             self._insert(rows)
-            with self._connection.cursor() as cursor:
-                cursor.execute(
-                    f"insert into {TABLE} values ($1, $2, $3, $4, $5)",
-                    receipt_values(self._run_id, self._shown, receipt),
-                )
+            self._run(f"insert into {TABLE} values (?, ?, ?, ?, ?)", receipt_values(self._run_id, self._shown, receipt))
+            if held is not None:
+                containers.keep(self._run, postgresql_staging.CONTAINERS, self._run_id, held)
             self._connection.commit()
             seen = self._seen(receipt.chunk)
         if not seen:
@@ -44,6 +42,14 @@ class PostgresqlWriter:
         with self._undoing(rows):
             self._insert(rows)
             self._connection.rollback()
+
+    def _run(self, sql: str, values: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
+        """See ``metadata.Run``: ADBC numbers the places of values."""
+        for number in range(1, len(values) + 1):
+            sql = sql.replace("?", f"${number}", 1)
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql, tuple(values))
+            return cursor.fetchall() if cursor.description else []
 
     def _insert(self, rows: pa.RecordBatch | pa.Table) -> None:
         if not rows.num_rows:

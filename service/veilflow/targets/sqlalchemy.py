@@ -20,6 +20,7 @@ from veilflow.errors import VeilError
 from veilflow.model import (
     Advance,
     ColumnKey,
+    Container,
     Gate,
     Output,
     Publication,
@@ -429,7 +430,7 @@ class _SqlalchemyWriter:
             self._largest = int(connection.exec_driver_sql(asked).scalar_one()) if asked else None
             connection.rollback()
 
-    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
+    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt, _held: Container | None = None) -> None:
         target, connection = self._target, self._connection
         with self._undoing(rows.schema.names):
             locks.hold(connection, target._output.table, locks.LOADING)

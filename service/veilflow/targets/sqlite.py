@@ -15,12 +15,26 @@ import pyarrow as pa
 
 from veilflow.databases.refusals import shared_key
 from veilflow.errors import PassingFault, VeilError
-from veilflow.model import Advance, ColumnKey, Gate, Output, Publication, Publish, Receipt, Standing, Writer
+from veilflow.model import (
+    Advance,
+    ColumnKey,
+    Container,
+    Containers,
+    Gate,
+    Output,
+    Publication,
+    Publish,
+    Receipt,
+    Standing,
+    Writer,
+)
+from veilflow.targets import containers
 from veilflow.targets.locks import FileLock
 from veilflow.targets.merging import Tables, add_columns, check_key, rewrite
 from veilflow.targets.metadata import (
     TABLE,
     Metadata,
+    Run,
     create_statement,
     receipt_values,
     same_number,
@@ -39,6 +53,7 @@ from veilflow.targets.sqlite_schema import (
 )
 
 _STAGING = "veilflow_staging_"
+_CONTAINERS = f"{_STAGING}quarantine"
 _MOST_COLUMNS = 2000  # SQLITE_MAX_COLUMN
 _PATIENCE_SECONDS = 30
 _BOUND_ROWS = 4096  # as Python values at once
@@ -117,6 +132,8 @@ class SqliteTarget:
             how = self._how(connection)
             connection.execute("begin immediate")
             connection.execute(create_statement(number="integer"))
+            if self._output.holds:
+                connection.execute(containers.create_statement(_CONTAINERS, number="integer"))
             self._metadata(connection).begin()
             own = wanted_types(self._schema) if how == "swap" else self._added(connection)
             columns = [f"{quote(name)} {kind}" for name, kind in own.items()]
@@ -260,6 +277,20 @@ class SqliteTarget:
     def _is_there(self, connection: sqlite3.Connection) -> bool:
         return bool(connection.execute(f"pragma table_info({quote(self._table)})").fetchone())
 
+    def containers(self, run_id: str) -> Containers:
+        return containers.TableContainers(self._held, _CONTAINERS, run_id)
+
+    @contextmanager
+    def _held(self) -> Iterator[Run | None]:
+        if not self._path.exists():
+            yield None
+            return
+        with self._connect() as connection:
+            there = connection.execute("select 1 from sqlite_master where name = ?", (_CONTAINERS,)).fetchone()
+            connection.execute("begin")
+            yield self._metadata(connection).run if there else None
+            connection.commit()
+
     def discard(self) -> None:
         if not self._run_id or not self._path.exists():
             return
@@ -297,13 +328,14 @@ class _SqliteWriter:
     def __init__(self, connection: sqlite3.Connection, target: SqliteTarget) -> None:
         self._connection, self._target = connection, target
 
-    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
-        target = self._target
+    def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt, held: Container | None = None) -> None:
+        target, metadata = self._target, self._target._metadata(self._connection)
         with self._transaction(rows):
             self._insert(rows)
-            self._connection.execute(
-                f"insert into {TABLE} values (?, ?, ?, ?, ?)", receipt_values(target._run_id, target._table, receipt)
-            )
+            values = receipt_values(target._run_id, target._table, receipt)
+            metadata.run(f"insert into {TABLE} values (?, ?, ?, ?, ?)", values)
+            if held is not None:
+                containers.keep(metadata.run, _CONTAINERS, target._run_id, held)
             self._connection.commit()
         with target._connect(read_only=True) as connection:
             seen = target._metadata(connection).has_receipt(receipt.chunk)

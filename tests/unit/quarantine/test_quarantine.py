@@ -13,7 +13,7 @@ import pytest
 
 from veilflow.errors import VeilError
 from veilflow.model import Chunk, QuarantinedRow
-from veilflow.quarantine import Held, Manifest, Quarantine, read_bytes
+from veilflow.quarantine import FileContainers, Held, Manifest, Quarantine, read_table
 from veilflow.quarantine.held import matching_rows
 
 IDENTITY = pyrage.x25519.Identity.generate()
@@ -32,7 +32,7 @@ def write(directory: Path, rows: list[QuarantinedRow], number: int = 7, run: str
 
 
 def held(directory: Path, rows: int = 2, *, ended: bool = True) -> Held:
-    return Held(directory, KEYS, rows_recorded=rows, ended=ended)
+    return Held(directory, KEYS, FileContainers(directory), rows_recorded=rows, ended=ended)
 
 
 def broken(directory: Path, rows: int = 2) -> str:
@@ -44,16 +44,20 @@ def broken(directory: Path, rows: int = 2) -> str:
     return caught.value.problem
 
 
+def read(path: Path, identity: str) -> pa.Table:
+    return read_table(FileContainers(path.parent).read(path.name), path.parent.name, path.name, [identity])
+
+
 def refused(path: Path, identity: str, code: str = "VEIL503") -> None:
     with pytest.raises(VeilError) as caught:
-        read_bytes(path, [identity])
+        read(path, identity)
     assert caught.value.code == code
     assert caught.value.__cause__ is None
 
 
 def test_rows_come_back_whole_with_position_reasons_and_bytes(tmp_path: Path) -> None:
     """A rejected row has no columns, only its bytes as read."""
-    table = read_bytes(write(tmp_path / "quarantine", ROWS), [str(IDENTITY)])
+    table = read(write(tmp_path / "quarantine", ROWS), str(IDENTITY))
     assert table.to_pylist() == [
         {
             "name": "Cy-secret", "age": None, "_veilflow_position": 102, "_veilflow_file": None,
@@ -85,7 +89,7 @@ def test_the_same_chunk_again_replaces_its_file(tmp_path: Path) -> None:
     """A resumed run writes a chunk again and does not keep its rows twice."""
     write(tmp_path, ROWS)
     path = write(tmp_path, ROWS[:1])
-    assert read_bytes(path, [str(IDENTITY)]).num_rows == 1
+    assert read(path, str(IDENTITY)).num_rows == 1
     assert [entry.rows for entry in held(path.parent, 1).entries] == [1]
 
 
@@ -169,7 +173,9 @@ def test_a_line_that_a_crash_cut_is_written_over_and_an_older_key_goes_on(tmp_pa
     raw = pa.RecordBatch.from_pydict({"name": ["Ada"], "age": ["1"]})
     chunk = Chunk(2, raw, raw, np.arange(1))
     Quarantine(tmp_path, "run-1", str(IDENTITY.to_public()), rotated).write(chunk, [QuarantinedRow(0, 0, ("x",))])
-    assert [entry.rows for entry in Held(directory, rotated, rows_recorded=3, ended=True).entries] == [2, 1]
+    assert [
+        entry.rows for entry in Held(directory, rotated, FileContainers(directory), rows_recorded=3, ended=True).entries
+    ] == [2, 1]
 
 
 def test_finds_and_erases_a_subject_in_cells_and_unreadable_rows(tmp_path: Path) -> None:

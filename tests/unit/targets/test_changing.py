@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from veilflow.errors import PassingFault
-from veilflow.model import Receipt, Secret, Writer
+from veilflow.model import Container, Receipt, Secret, Writer
 from veilflow.targets.changing import ChangingWriter
 
 ROWS = pa.table({"id": [1]})
@@ -34,7 +34,7 @@ class Server:
         self.seen.append(f"open {login}")
 
         class Connection:
-            def load(_self, _rows: pa.RecordBatch | pa.Table, receipt: Receipt) -> None:
+            def load(_self, _rows: pa.RecordBatch | pa.Table, receipt: Receipt, held: Container | None = None) -> None:
                 self.seen.append(f"chunk {receipt.chunk} by {login}")
 
         try:
