@@ -25,6 +25,8 @@ _SENT = (
     "text", "character varying", "uuid", "json", "jsonb", "smallint", "integer", "bigint", "numeric", "double precision",
     "boolean", "date", "timestamp without time zone", "timestamp with time zone", "bytea",
 )  # fmt: skip
+#: Microseconds before 1970: the beginning of 24 November 4714 BC, day 0 of the Julian calendar.
+_FIRST_MOMENT = -210_866_803_200_000_000
 _WIDTHS = {"smallint": pa.int16(), "integer": pa.int32()}
 
 
@@ -85,7 +87,16 @@ def _exact_column(name: str, column: pa.ChunkedArray, there: str) -> pa.ChunkedA
         return _decimal(column, there)
     if pa.types.is_date(kind):
         return column.cast(pa.date32())
-    return whole_microseconds(column) if pa.types.is_timestamp(kind) else column
+    return _moments(name, column) if pa.types.is_timestamp(kind) else column
+
+
+def _moments(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Refused here: ADBC fails at the earliest ones as if the connection were lost."""
+    exact = whole_microseconds(column)
+    earliest = pc.min(exact.cast(pa.int64())).as_py()
+    if earliest is not None and earliest < _FIRST_MOMENT:
+        raise unheld(name, "PostgreSQL's first day is in 4714 BC")
+    return exact
 
 
 def _decimal(column: pa.ChunkedArray, there: str) -> pa.ChunkedArray:
