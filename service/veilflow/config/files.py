@@ -16,27 +16,11 @@ import pyarrow as pa
 from veilflow.config.environments import overlay
 from veilflow.config.incremental import incremental_config
 from veilflow.config.nodes import Mapping, Node, read_yaml
-from veilflow.config.objects import (
-    CHUNK_ROWS,
-    HOLDING_TARGETS,
-    QUARANTINE_DAYS,
-    ColumnLabels,
-    ExpectationConfig,
-    PipelineConfig,
-    SuiteConfig,
-)
+from veilflow.config.objects import CHUNK_ROWS, ColumnLabels, ExpectationConfig, PipelineConfig, SuiteConfig
 from veilflow.config.parameters import fill, refuse_unused
+from veilflow.config.quarantine import quarantine_config
 from veilflow.errors import Place, VeilError, raise_all
-from veilflow.model import (
-    CLASSIFICATIONS,
-    ColumnType,
-    FilterPlan,
-    HeldIn,
-    Limit,
-    SourceConfig,
-    TargetConfig,
-    UrlTerms,
-)  # fmt: skip
+from veilflow.model import CLASSIFICATIONS, ColumnType, FilterPlan, Limit, SourceConfig, TargetConfig, UrlTerms
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _PIPELINE = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,63}")
@@ -144,7 +128,7 @@ def load_pipeline(project: Path, name: str, environment: str) -> PipelineConfig:
     on_overlap = root.choice("on_overlap", ("refuse", "wait"), "refuse")
     as_of = _date(root, "as_of")
     incremental = incremental_config(root.sub("incremental"))
-    recipient, wrapped_by, days, held_in = _quarantine(root.sub("quarantine"), target)
+    recipient, wrapped_by, days, held_in = quarantine_config(root.sub("quarantine"), target)
     root.end()
     if policy and (not _NAME.fullmatch(policy) or Path(policy).suffix in (".yaml", ".yml")):
         root.wrong(root.node("policy") or Node(None, root.place), "must be a policy's name", "policy",
@@ -385,43 +369,6 @@ def _merge_key(found: Mapping, mode: str) -> tuple[tuple[str, ...], bool]:
     elif mode != "merge" and (key or delete):
         found.wrong(place, "is only for `mode: merge`", "key" if key else "delete")
     return key, delete
-
-
-def _quarantine(found: Mapping | None, target: TargetConfig) -> tuple[str | None, tuple[str, str] | None, int, HeldIn]:
-    """Who can open the rows that are held back, or which key of a store wraps the key that can; for how many days they
-    are kept, and where."""
-    if found is None:
-        return None, None, QUARANTINE_DAYS, "files"
-    store: HeldIn = found.choice("store", ("files", "target"), "files")
-    if store == "target" and target.kind not in HOLDING_TARGETS:
-        found.wrong(found.node("store") or Node(None, found.place), "must be files: this target has no table for rows",
-                    "store", f"targets that have one: {', '.join(HOLDING_TARGETS)}")  # fmt: skip
-    recipient = found.text("recipient")
-    if recipient is not None and not re.fullmatch("age1[02-9ac-hj-np-z]{58}", recipient):
-        found.wrong(found.node("recipient") or Node(None, found.place), "must be an age public key", "recipient",
-                    "it looks like age1…; `age-keygen` makes one")  # fmt: skip
-    days = found.take("retention_days", int, "a whole number of days", QUARANTINE_DAYS)
-    if not 1 <= days <= 36_500:
-        found.wrong(
-            found.node("retention_days") or Node(None, found.place), "must be from 1 to 36500", "retention_days"
-        )
-    wrapped_by = _wrapped_by(found.sub("wrapped_by"))
-    if recipient is not None and wrapped_by is not None:
-        found.wrong(found.node("wrapped_by") or Node(None, found.place), "stands beside a recipient", "wrapped_by",
-                    "name one of the two: whose private key opens the rows, or which key of a store does")  # fmt: skip
-    found.end()
-    return recipient, wrapped_by, days, store
-
-
-def _wrapped_by(found: Mapping | None) -> tuple[str, str] | None:
-    if found is None:
-        return None
-    store, path = found.text("store"), found.text("path")
-    if not store or not path:
-        found.wrong(Node(None, found.place), "needs a store and a path", "wrapped_by",
-                    "for example {store: vault, path: transit/keys/veilflow-quarantine}")  # fmt: skip
-    found.end()
-    return (store or "", path or "")
 
 
 def _limits(found: Mapping | None) -> tuple[Limit | None, float | None]:
