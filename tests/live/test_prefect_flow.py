@@ -114,7 +114,7 @@ def test_a_replay_is_a_flow_run_that_knows_neither_rows_nor_keys(client: SyncPre
     assert (result.counts.read, result.counts.loaded) == (1, 1)
     run = newest_run(client)
     assert run.name == f"people-{result.run_id}"
-    assert run.parameters.keys() == {"pipeline", "project", "environment", "key_version"}
+    assert run.parameters.keys() == {"pipeline", "project", "environment", "key_version", "since", "until", "full"}
 
 
 def test_a_run_has_its_name_while_it_runs(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:

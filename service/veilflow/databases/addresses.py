@@ -101,8 +101,8 @@ def taken_apart(url: Secret) -> Address:
 
 
 def names_driver(scheme: str) -> bool:
-    """Whether a URL's scheme is that of a dialect of SQLAlchemy: dialect+driver."""
-    return "+" in scheme
+    """Whether a URL's scheme is that of a dialect of SQLAlchemy, dialect+driver, and not of an object store."""
+    return "+" in scheme and not scheme.startswith("s3+")
 
 
 def took_too_long(code: str) -> PassingFault:
