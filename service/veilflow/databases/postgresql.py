@@ -110,14 +110,13 @@ def _lost(error: BaseException) -> bool:
 
 def _refusing(error: BaseException, columns: Sequence[str]) -> str:
     """What refused: the names of constraint, table and column stand apart from the text, which quotes rows. A column that
-    does not fit its type stands only in COPY's context, from which no more is taken than one of our own names."""
-    fields = {bytes(key): bytes(text).decode("utf-8", "replace") for key, text in getattr(error, "details", ())}
+    does not fit its type stands only in COPY's context, from which no more is taken than one of our own names. The
+    table to which ``columns`` were sent is a staging, whose name says nothing."""
     diagnosis = getattr(error, "diag", None)
     table = getattr(diagnosis, "table_name", None)
     for what in ("constraint", "column"):
-        name = getattr(diagnosis, f"{what}_name", None) or fields.get(f"PG_DIAG_{what.upper()}_NAME".encode())
-        if name:
-            return f'the {what} "{name}"' + (f' of the table "{table}"' if table else "")
-    context = fields.get(b"PG_DIAG_CONTEXT", "")
+        if name := getattr(diagnosis, f"{what}_name", None):
+            return f'the {what} "{name}"' + (f' of the table "{table}"' if table and not columns else "")
+    context = getattr(diagnosis, "context", None) or ""
     found = next((name for name in columns if context.endswith(f", column {name}")), None)
     return f'the type of the column "{found}"' if found else "a constraint or a type of the table"

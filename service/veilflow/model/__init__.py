@@ -1,5 +1,6 @@
 """The frozen values and the Protocols that all rooms share; no room here does any work. One file a subject."""
 
+from veilflow import without_pandas  # noqa: F401  # before Arrow makes its first value
 from veilflow.model.columns import (
     CLASSIFICATIONS,
     TEXT,

@@ -229,8 +229,7 @@ def _short_lived(pipeline: PipelineConfig, names: NamesConfig, session: Session)
 
 
 def import_engines() -> None:
-    """Import what every run uses and takes two seconds to import, for a caller that has to wait anyway."""
-    import pandas  # noqa: F401  # Arrow imports it with its first scalar
+    """Import what takes long to import and nearly every run uses, for a caller that has to wait anyway."""
     import polars  # noqa: F401
     import sqlalchemy  # noqa: F401
 

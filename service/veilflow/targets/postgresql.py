@@ -1,4 +1,4 @@
-"""PostgreSQL: ADBC's binary COPY over two connections, staging in a schema of its own, one publishing transaction."""
+"""PostgreSQL: binary COPY over two connections, staging in a schema of its own, one publishing transaction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psycopg
 from sqlalchemy import Column, MetaData, Table
 from sqlalchemy.schema import CreateTable
 
-from veilflow.databases.postgresql import LOADING, address, connect, mapped
+from veilflow.databases.postgresql import LOADING, connect, mapped
 from veilflow.errors import VeilError, raise_all
 from veilflow.model import (
     Advance,
@@ -261,13 +261,7 @@ class PostgresqlTarget:
 
     @contextmanager
     def _new_writer(self) -> Iterator[Writer]:
-        from adbc_driver_postgresql import dbapi
-
-        try:
-            connection = dbapi.connect(address(self._url(), LOADING))
-        except Exception as error:
-            raise mapped(error) from None
-        with closing(connection):
+        with closing(self._open()) as connection:
             yield PostgresqlWriter(connection, self._run_id, self._shown, self._staged_types)
 
     def staged_rows(self) -> int:

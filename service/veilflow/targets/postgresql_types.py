@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from psycopg.types.numeric import DecimalBinaryDumper
 from sqlalchemy import BigInteger, Boolean, Date, Double, LargeBinary, Numeric, Text
 from sqlalchemy.dialects import postgresql as postgresql_dialect
 from sqlalchemy.dialects.postgresql import TIMESTAMP
@@ -25,8 +27,8 @@ _SENT = (
     "text", "character varying", "uuid", "json", "jsonb", "smallint", "integer", "bigint", "numeric", "double precision",
     "boolean", "date", "timestamp without time zone", "timestamp with time zone", "bytea",
 )  # fmt: skip
-#: Microseconds before 1970: the beginning of 24 November 4714 BC, day 0 of the Julian calendar.
-_FIRST_MOMENT = -210_866_803_200_000_000
+#: 24 November 4714 BC, day 0 of the Julian calendar, in days from 1970; and the microseconds of a day.
+_FIRST_DAY, _DAY = -2_440_588, 86_400_000_000
 _WIDTHS = {"smallint": pa.int16(), "integer": pa.int32()}
 
 
@@ -60,8 +62,8 @@ def is_sent_as_it_is(column: Column) -> bool:
 
 
 def exact(table: pa.Table, types: Mapping[str, str]) -> pa.Table:
-    """Columns in the very types of the table: ADBC stores others as garbage without a word, and rounds decimals. VEIL319
-    for a value that the type does not have."""
+    """Columns whose binary form is that of the table's types: the server takes the bytes as they come, so those of
+    another type would be garbage without a word. VEIL319 for a value that the type does not have."""
     return each_column(table, lambda name, column: _exact_column(name, column, types.get(name, "")))
 
 
@@ -86,25 +88,36 @@ def _exact_column(name: str, column: pa.ChunkedArray, there: str) -> pa.ChunkedA
     if pa.types.is_decimal(kind):
         return _decimal(column, there)
     if pa.types.is_date(kind):
-        return column.cast(pa.date32())
-    return _moments(name, column) if pa.types.is_timestamp(kind) else column
+        return _since(_FIRST_DAY, name, column.cast(pa.date32()), pa.int32())
+    if pa.types.is_timestamp(kind):
+        return _since(_FIRST_DAY * _DAY, name, whole_microseconds(column), pa.int64())
+    return column
 
 
-def _moments(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Refused here: ADBC fails at the earliest ones as if the connection were lost."""
-    exact = whole_microseconds(column)
-    earliest = pc.min(exact.cast(pa.int64())).as_py()
-    if earliest is not None and earliest < _FIRST_MOMENT:
+def _since(first: int, name: str, column: pa.ChunkedArray, number: pa.DataType) -> pa.ChunkedArray:
+    """What is earlier is refused here: the encoder counts from 2000 and says nothing of the column where it fails."""
+    earliest = pc.min(column.cast(number)).as_py()
+    if earliest is not None and earliest < first:
         raise unheld(name, "PostgreSQL's first day is in 4714 BC")
-    return exact
+    return column
 
 
 def _decimal(column: pa.ChunkedArray, there: str) -> pa.ChunkedArray:
     """With the scale of the table's type, which Arrow refuses where it would have to round."""
-    found = _DECIMAL.fullmatch(there)
-    if found is None or int(found[2]) >= column.type.scale:
-        return column
-    return column.cast(pa.decimal128(column.type.precision, int(found[2])))
+    kind, found = column.type, _DECIMAL.fullmatch(there)
+    if found is not None and int(found[2]) < kind.scale:
+        column = column.cast(
+            (pa.decimal256 if pa.types.is_decimal256(kind) else pa.decimal128)(kind.precision, int(found[2]))
+        )
+    return _by_psycopg(column) if pa.types.is_decimal256(kind) else column
+
+
+def _by_psycopg(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The binary form of decimals with more digits than pgpq takes."""
+    dump = DecimalBinaryDumper(Decimal).dump
+    return pa.chunked_array(
+        [[None if value is None else bytes(dump(value) or b"") for value in column.to_pylist()]], pa.binary()
+    )
 
 
 def _uuid(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
