@@ -218,16 +218,17 @@ def test_a_connection_that_was_ended_is_made_anew(postgresql: Any, when: str, mo
         else:
             from veilflow.targets.postgresql_writer import PostgresqlWriter
 
-            seen = PostgresqlWriter._seen
+            whole = PostgresqlWriter.load
             ended: list[bool] = []
 
-            def lost(one: Any, number: int) -> bool:
+            def lost(one: PostgresqlWriter, rows: pa.Table, its: Receipt, held: None = None) -> None:
+                whole(one, rows, its, held)
                 if not ended:
                     ended.append(True)
                     end()
-                return seen(one, number)
+                    one.attempt(rows)  # fails as a commit does whose answer does not come
 
-            monkeypatch.setattr(PostgresqlWriter, "_seen", lost)
+            monkeypatch.setattr(PostgresqlWriter, "load", lost)
         load(target, writer, receipt(0, 2))
     assert (target.staged_rows(), set(target.receipts())) == (2, {0})
     target.discard()
