@@ -164,6 +164,24 @@ def test_pagila_is_copied_with_its_foreign_keys(pagila: tuple[Project, Store, St
 
 
 @pytest.mark.live
+def test_arrays_text_vectors_enums_and_domains_of_pagila_go_back_into_their_own(
+    pagila: tuple[Project, Store, Store],
+) -> None:
+    """The films have each of them, and arrive as they were."""
+    project, crm, copy = pagila
+    rows_of(copy, "language")
+    names = crm.sql("select attname from pg_attribute where attrelid = 'film'::regclass and attnum > 0")
+    film = {name: KEEP for (name,) in names} | {
+        "special_features": '{structured: {paths: {"$[*]": keep}}}, reason: no person'
+    }
+    write(project, {"film": film}, "kind: postgresql, connection: crm", "kind: postgresql, connection: copy")
+    run(project, "film")
+    everything = "select film::text from film order by film_id"
+    assert copy.sql(everything) == crm.sql(everything)
+    assert copy.sql("select count(*) from film where cardinality(special_features) > 1 and fulltext <> ''")[0] > (0,)
+
+
+@pytest.mark.live
 def test_a_copied_table_is_replaced_under_the_rows_that_refer_to_it(pagila: tuple[Project, Store, Store]) -> None:
     """Again and with changes; a row that is gone while others refer to it refuses by the key's name, and nothing changed."""
     project, crm, copy = pagila

@@ -15,11 +15,20 @@ from veilflow.model import Secret
 
 #: A peer that is gone without a word is noticed within minutes, not hours.
 _ALIVE = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "6", "tcp_user_timeout": "120000"}
+#: How values are written as text, and what their text means, whatever the role's own settings are.
+_TEXTS: Mapping[str, str] = {
+    "datestyle": "ISO",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+}
 #: What a target's connection demands whatever the role's own settings are: rows that a policy hides are an error, and a
 #: commit that was answered holds.
-LOADING: Mapping[str, str] = {"row_security": "off", "synchronous_commit": "on", "statement_timeout": "3600000"}
+LOADING: Mapping[str, str] = {
+    "row_security": "off", "synchronous_commit": "on", "statement_timeout": "3600000", **_TEXTS
+}  # fmt: skip
 #: A source is read by one statement, as long as that takes unless the connection sets a limit.
-READING: Mapping[str, str] = {"statement_timeout": "0"}
+READING: Mapping[str, str] = {"statement_timeout": "0", **_TEXTS}
 _TOOK_TOO_LONG = {"55P03": "VEIL408", "57014": "VEIL409"}
 _BETWEEN_ROWS = {"23505": shared_key, "23503": missing_partner}
 _LONGEST_NAME = 63

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pyarrow as pa
 
 from veilflow.errors import VeilError
 from veilflow.model import ColumnType
+from veilflow.sources.json_text import dump
 
 _KINDS = (
     (pa.types.is_boolean, "boolean"), (pa.types.is_integer, "integer"), (pa.types.is_floating, "float"),
@@ -46,8 +45,6 @@ def plain_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
     for column in batch.columns:
         kind = column_type(column.type)
         if kind.name == "json":
-            column = pa.array(
-                [None if v is None else json.dumps(v, default=str) for v in column.to_pylist()], pa.string()
-            )
+            column = pa.array([None if v is None else dump(v) for v in column.to_pylist()], pa.string())
         arrays.append(column if column.type == kind.arrow else column.cast(kind.arrow))
     return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)

@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from veilflow.errors import PassingFault
 from veilflow.model import (
@@ -25,6 +26,7 @@ from veilflow.model import (
     Window,
 )
 from veilflow.sources.files import column_names
+from veilflow.sources.json_text import without_constants
 from veilflow.sources.local_files import LOCAL
 from veilflow.sources.ordering import SAME_ORDER, check_order, watched
 from veilflow.sources.relation import (
@@ -143,7 +145,7 @@ class DuckdbSource:
                 f"{_selected(raw, declared)} as {double_quoted(name)}"
                 for (raw, declared), name in zip(found, names, strict=True)
             ]
-            moments = [name for name, declared in found if declared == "DATE" or declared.startswith("TIMESTAMP")]
+            moments = [name for name, declared in found if _column_type(declared).name in ("date", "timestamp")]
             if moments:
                 selected.append(
                     unusable_rows(
@@ -165,7 +167,8 @@ class DuckdbSource:
             # Not ``execute``: its reader keeps what it has handed out.
             statement += self._where(connection, found) + ordered(self._config, double_quoted, by_text)
             reader = connection.sql(statement).to_arrow_reader(FETCH_ROWS)
-            yield from watched(arrow_pieces(reader), self._config, keys)
+            nested = [name for (_raw, declared), name in zip(found, names, strict=True) if _becomes_json(declared)]
+            yield from watched(arrow_pieces(_as_json(batch, nested) for batch in reader), self._config, keys)
 
     def _where(self, connection: Any, found: Sequence[tuple[str, str]]) -> str:
         """The window as a condition on variables: a statement with parameters would keep its whole result."""
@@ -210,14 +213,29 @@ def _column_type(declared: str) -> ColumnType:
     decimal = _DECIMAL.fullmatch(declared)
     if decimal:
         return ColumnType("decimal", pa.decimal128(int(decimal[1]), int(decimal[2])))
-    if _NESTED.search(declared):
+    if _becomes_json(declared):
         return _JSON
     return _TYPES.get(declared, TEXT)
+
+
+def _as_json(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
+    """The batch with the NaN and infinity that DuckDB writes into JSON as JSON can hold them."""
+    for name in columns:
+        texts = batch.column(name)
+        if pc.any(pc.match_substring_regex(texts, "NaN|Infinity")).as_py():
+            exact = pa.array(map(without_constants, texts.to_pylist()), pa.string())
+            batch = batch.set_column(batch.schema.get_field_index(name), name, exact)
+    return batch
+
+
+def _becomes_json(declared: str) -> bool:
+    """Whether it is nested. JSON within it stays text: DuckDB would bring its numbers through doubles."""
+    return bool(_NESTED.search(declared)) and "JSON" not in declared
 
 
 def _selected(name: str, declared: str) -> str:
     """The column in a form that Arrow keeps exactly: nested values as JSON, UUIDs, times, huge integers … as text."""
     cell = double_quoted(name)
-    if _NESTED.search(declared):
+    if _becomes_json(declared):
         return f"to_json({cell})::varchar"
     return cell if _DECIMAL.fullmatch(declared) or (declared in _TYPES and declared != "JSON") else f"{cell}::varchar"

@@ -25,6 +25,7 @@ from veilflow.model import (
 )
 from veilflow.sources.decoding import as_read, is_marked
 from veilflow.sources.files import fingerprint, utf8_blocks
+from veilflow.sources.json_text import Number, dump
 from veilflow.sources.local_files import LOCAL
 from veilflow.sources.rows import rechunk
 from veilflow.sources.storage import Storage
@@ -156,7 +157,7 @@ class _Objects:
     def __init__(self, nested: dict[str, bool], config: SourceConfig) -> None:
         self._nested, self._config = nested, config
         self._decoder = json.JSONDecoder(
-            parse_float=_Number, parse_int=_Number, parse_constant=_refuse, object_pairs_hook=_pairs
+            parse_float=Number, parse_int=Number, parse_constant=_refuse, object_pairs_hook=_pairs
         )
 
     def read(self, text: bytes) -> dict[str, str | None] | str:
@@ -187,10 +188,10 @@ class _Objects:
 
     def _text(self, name: str, value: Any) -> str | None:
         if value is None or type(value) is str:
-            return _dump(value) if value is not None and self._nested[name] else value
+            return dump(value) if value is not None and self._nested[name] else value
         if isinstance(value, bool):
             return "true" if value else "false"
-        if isinstance(value, _Number):
+        if isinstance(value, Number):
             return str(value)
         if not self._nested[name]:
             raise VeilError(
@@ -198,7 +199,7 @@ class _Objects:
                 f"declare `columns: {{{name}: {{type: json}}}}` in the pipeline and drop, null or redact it in the policy",
                 self._config.place,
             )  # fmt: skip
-        return _dump(value)
+        return dump(value)
 
     def _uncovered(self, name: str) -> VeilError:
         shown = name if name.isprintable() and len(name) <= 64 else "(a name that cannot be printed)"
@@ -206,21 +207,6 @@ class _Objects:
             "VEIL301", f'no rule covers the key "{shown}" in {self._config.shown}',
             "add it to the policy's columns with a class and a treatment", self._config.place,
         )  # fmt: skip
-
-
-class _Number(str):
-    """A JSON number's literal text: 1.10 stays 1.10."""
-
-
-def _dump(value: Any) -> str:
-    """JSON text in which numbers stand as they were read."""
-    if isinstance(value, _Number):
-        return str(value)
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_dump(key)}: {_dump(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_dump, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -68,6 +68,9 @@ where c.oid = to_regclass(%s) and c.relkind in ('r', 'p')
 """
 _JSON = ColumnType("json", pa.string())
 _JSON_OIDS = (114, 3802)
+_ARRAY = "A"
+#: A pattern for what array_dims says where JSON would not tell that a dimension begins elsewhere than at 1.
+_ANOTHER_START = "'[[](?!1:)'"
 _LAST_MOMENT = "294247-01-10 04:00:54.775807+00"  # 2^63 - 1 microseconds
 
 _LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer names off in silence, and would read another table
@@ -86,11 +89,11 @@ class _Column(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What is read: the columns, what holds for each date and moment that Arrow has, and those of ``order_by`` for which the
+    """What is read: the columns, what holds for each cell that can be read exactly, and those of ``order_by`` for which the
     catalogue does not vouch."""
 
     columns: list[_Column]
-    moments: list[str]
+    exact: list[str]
     keys: list[_Column]
 
 
@@ -173,8 +176,13 @@ class PostgresqlSource:
             for name, column in zip(names, described, strict=True)
         ]
         check_order(self._config, names, keys)
-        moments = [_usable(one.cell, one.type) for one in columns if one.type.name in ("date", "timestamp")]
-        return _Found(columns, moments, [one for one in columns if keys is None and one.name in self._config.order_by])
+        exact = [_usable(one.cell, one.type) for one in columns if one.type.name in ("date", "timestamp")]
+        exact += [
+            f"array_dims({double_quoted(column.name)}) !~ {_ANOTHER_START}"
+            for column in described
+            if nested.get(column.type_code) == _ARRAY
+        ]
+        return _Found(columns, exact, [one for one in columns if keys is None and one.name in self._config.order_by])
 
     def _keys(self, connection: psycopg.Connection[Any]) -> list[Sequence[str]] | None:
         if self._config.query is not None or not self._config.order_by:
@@ -186,8 +194,8 @@ class PostgresqlSource:
     def _pieces(self, found: _Found, within: KeyRange | None = None) -> Pieces:
         config = self._config
         selected = [f"{one.sql} as {double_quoted(one.name)}" for one in found.columns]
-        if found.moments:
-            selected.append(unusable_rows(found.moments, "to_json(veilflow_source)::text"))
+        if found.exact:
+            selected.append(unusable_rows(found.exact, "to_json(veilflow_source)::text"))
         statement = f"select {', '.join(selected)} from {relation(config, double_quoted)}"
         window, where = _where(config, found.columns)
         if within is not None:
@@ -249,12 +257,12 @@ def _usable(cell: str, kind: ColumnType) -> str:
     return f"isfinite({cell})" if kind.name == "date" else f"(isfinite({cell}) and {cell} <= '{_LAST_MOMENT}')"
 
 
-def _nested(connection: psycopg.Connection[Any], oids: Sequence[int]) -> set[int]:
-    """Those types that are arrays or rows."""
+def _nested(connection: psycopg.Connection[Any], oids: Sequence[int]) -> dict[int, str]:
+    """Those types that are arrays or rows, each with its category."""
     found = connection.execute(
-        "select oid::bigint from pg_type where oid = any(%s) and typcategory in ('A', 'C')", (list(oids),)
+        "select oid::bigint, typcategory from pg_type where oid = any(%s) and typcategory in ('A', 'C')", (list(oids),)
     ).fetchall()
-    return {oid for (oid,) in found}
+    return dict(found)
 
 
 def _read_as(column: psycopg.Column, nested: bool) -> tuple[ColumnType, str]:

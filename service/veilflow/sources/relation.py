@@ -73,8 +73,8 @@ def pushed(config: SourceConfig, native: ColumnType | None) -> Window | None:
 
 
 def unusable_rows(conditions: Sequence[str], as_text: str) -> str:
-    """An expression that is the whole row as text where a date or a moment is one that Arrow has not, else null;
-    ``conditions`` hold for those that it has."""
+    """An expression that is the whole row as text where a cell is one that cannot be read exactly, as an infinite date, else
+    null; ``conditions`` hold for those that can."""
     usable = " and ".join(f"coalesce({condition}, true)" for condition in conditions)
     return f"case when not ({usable}) then {as_text} end as {UNUSABLE}"
 
@@ -93,7 +93,7 @@ def arrow_pieces(batches: Iterable[pa.RecordBatch], position: int = 0) -> Pieces
                 rejected = [
                     RejectedRow(
                         int(positions[row]),
-                        "has a date or timestamp that is infinite or too late",
+                        "has a date or timestamp that is infinite or too late, or an array that does not begin at 1",
                         flagged[row].as_py().encode(),
                     )
                     for row in np.flatnonzero(~keep.to_numpy(zero_copy_only=False))

@@ -12,21 +12,22 @@ from veilflow.model import Output
 @dataclass(frozen=True, slots=True)
 class Tables:
     """The target and the staging, quoted, on one connection: ``count`` returns a query's one number, ``change`` runs a
-    statement and returns how many rows it met. ``casts`` are types that a staged column must be told to have;
-    ``overriding`` lets the values of the run stand where the table would make its own."""
+    statement and returns how many rows it met. ``casts`` make the table's value of the
+    expression that reads a staged column, where that alone is none; ``overriding`` lets the values of the run stand where
+    the table would make its own."""
 
     target: str
     staging: str
     quote: Callable[[str], str]
     count: Callable[[str], int]
     change: Callable[[str], int]
-    casts: Mapping[str, str] = field(default_factory=dict)
+    casts: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
     overriding: str = ""
 
     def staged(self, name: str, alias: str = "") -> str:
         """The expression that reads a staged column."""
         cell = alias + self.quote(name)
-        return f"cast({cell} as {self.casts[name]})" if name in self.casts else cell
+        return self.casts[name](cell) if name in self.casts else cell
 
 
 def insert_all(tables: Tables, output: Output) -> int:

@@ -306,7 +306,7 @@ class PostgresqlTarget:
             check_key(tables, self._output, staged_only=True)
         found = catalog.relation(connection, self._target)
         if found is None or (self._how(connection) == "swap" and _settled(connection)):
-            self._ask(gate, connection, tables.staging)
+            self._ask(gate, connection, tables.staging, {})
             return self._swap(connection, found is None, staged)
         add_columns(tables, self._added(found))
         found = catalog.relation(connection, self._target) or found
@@ -315,7 +315,7 @@ class PostgresqlTarget:
             # Others may read it as it was, and write only after what was judged is published.
             connection.execute(f"lock table {tables.target} in share row exclusive mode".encode())
         loaded = rewrite(replace(tables, casts=catalog.casts(found, self._schema.names)), self._kept(connection, found))
-        self._ask(gate, connection, tables.target)
+        self._ask(gate, connection, tables.target, catalog.texts(found, self._schema.names))
         catalog.advance_sequences(connection, found, self._target, _quote)
         tables.change(f"drop table {tables.staging}")
         return loaded
@@ -335,7 +335,10 @@ class PostgresqlTarget:
         counts = ", ".join(f"count(*) filter (where {test})" for test in wanted.values())
         rows = connection.execute(f"select {counts} from {self._staging}".encode()).fetchone() or ()
         raise_all(
-            unheld(name, f"in {number} rows it is null, too long or out of range for {found.columns[name].kind}")
+            unheld(
+                name,
+                f"in {number} rows it is null, too long, out of range or another value as {found.columns[name].kind}",
+            )
             for name, number in zip(wanted, rows, strict=True)
             if number
         )
@@ -350,7 +353,13 @@ class PostgresqlTarget:
             connection.execute(grant.encode())
         return staged
 
-    def _ask(self, gate: Gate | None, connection: psycopg.Connection[Any], table: str) -> None:
+    def _ask(
+        self,
+        gate: Gate | None,
+        connection: psycopg.Connection[Any],
+        table: str,
+        texts: Mapping[str, Callable[[str], str]],
+    ) -> None:
         @contextmanager
         def select(sql: str, shown: str) -> Iterator[Rows]:
             try:
@@ -370,7 +379,7 @@ class PostgresqlTarget:
             return True
 
         if gate is not None:
-            gate(SqlView(table, self._shown, self._schema, _quote, _qualified, select, lock))
+            gate(SqlView(table, self._shown, self._schema, _quote, _qualified, select, lock, texts))
 
     def _tables(self, connection: psycopg.Connection[Any]) -> Tables:
         def count(sql: str) -> int:

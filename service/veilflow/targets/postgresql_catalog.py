@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +71,13 @@ _INTEGERS = {"smallint": 2**15, "integer": 2**31, "bigint": 2**63}
 _SIZED = re.compile(r"(character varying|numeric)\((\d+)(?:,(\d+))?\)")
 #: Types whose values travel as text and that refuse what is none of theirs.
 _READ_FROM_TEXT = ("uuid", "json", "jsonb", "inet", "cidr", "macaddr", "interval", "time without time zone")
+#: Types that make a value of nearly every text: only text that they would write themselves is theirs.
+_NORMALISED = ("tsvector",)
+#: Arrays travel as JSON. A moment of an array would be written in another zone of another session.
+_ITEMS = (
+    "text", "character varying", "uuid", "smallint", "integer", "bigint", "numeric", "real", "double precision", "boolean",
+    "date", "timestamp without time zone", "bytea",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,29 @@ class Column:
     is_enum: bool
     required: bool
     generated: bool
+
+    @property
+    def is_array(self) -> bool:
+        """Whether it is an array of items that JSON holds exactly."""
+        return self.base.endswith("[]") and self.base.removesuffix("[]") in _ITEMS
+
+    @property
+    def from_text(self) -> Callable[[str], str] | None:
+        """Makes an expression of the column's type of one that is text; None where no text is a value of the type."""
+        if self.is_array:
+            return self._from_json
+        if self.is_enum or self.base in _READ_FROM_TEXT + _NORMALISED:
+            return lambda cell: f"cast({cell} as {self.kind})"
+        return None
+
+    def as_text(self, cell: str) -> str:
+        """An expression of its value as the text of which ``from_text`` makes it."""
+        return f"to_json({cell})::text" if self.is_array else f"{cell}::text"
+
+    def _from_json(self, cell: str) -> str:
+        # An array in an array is another dimension. Numbers go from text to type, without jsonb's numeric in between.
+        record = f"json_to_record(json_build_object('v', {cell}::json)) as veilflow_array(v {self.base})"
+        return f"cast((select v from {record}) as {self.kind})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +266,7 @@ def _takes(column: Column, wanted: str) -> bool:
         return column.base in _INTEGERS or column.base == "numeric" or bool(sized and sized[1] == "numeric")
     if kind == "text":
         varying = column.base == "character varying" or bool(sized and sized[1] == "character varying")
-        return varying or column.is_enum or column.base in _READ_FROM_TEXT
+        return varying or column.from_text is not None
     scale = _SIZED.fullmatch(wanted.lower().replace(", ", ","))
     if scale is None or scale[1] != "numeric":
         return False
@@ -245,17 +275,24 @@ def _takes(column: Column, wanted: str) -> bool:
     )
 
 
-def casts(found: Relation, names: Iterable[str]) -> dict[str, str]:
-    """Columns whose text must be told to be of the column's type."""
-    return {
-        name: column.kind for name in names if (column := found.columns[name]).is_enum or column.base in _READ_FROM_TEXT
-    }
+def casts(found: Relation, names: Iterable[str]) -> dict[str, Callable[[str], str]]:
+    """What makes the column's value of a text, for those that are no text."""
+    return {name: make for name in names if (make := found.columns[name].from_text) is not None}
+
+
+def texts(found: Relation, names: Iterable[str]) -> dict[str, Callable[[str], str]]:
+    """What makes a text of the column's value, for those that are no text."""
+    return {name: found.columns[name].as_text for name in casts(found, names)}
 
 
 def misfit(column: Column, name: str) -> str | None:
     """The condition under which the staged column ``name`` (quoted) does not fit; None where the type takes everything,
     or refuses by itself. Text that is cut off at its blanks would be no error to PostgreSQL."""
     tests = [f"{name} is null"] if column.required else []
+    if column.is_array and column.from_text:
+        tests.append(f"to_jsonb({column.from_text(name)}) is distinct from {name}::jsonb")
+    elif column.base in _NORMALISED and column.from_text:
+        tests.append(f"{column.from_text(name)}::text <> {name}")
     sized = _SIZED.fullmatch(column.base)
     if column.base in ("smallint", "integer"):
         limit = _INTEGERS[column.base]

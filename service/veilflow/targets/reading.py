@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -22,7 +22,8 @@ Rows = Iterator[Sequence[Sequence[Any]]]
 class SqlView:
     """See ``model.OutputView``. ``table`` holds what will be published, quoted; ``select`` opens a statement's rows, by
     portions, and raises ``no_table`` for names that are not there; ``qualified`` quotes the name of another table, and ``lock``
-    is ``hold`` of its name."""
+    is ``hold`` of its name. ``texts`` read those columns as the text that was loaded that the driver would make something
+    else of."""
 
     table: str
     shown: str
@@ -31,25 +32,27 @@ class SqlView:
     qualified: Callable[[str], str]
     select: Callable[[str, str], AbstractContextManager[Rows]]
     lock: Callable[[str], bool]
+    texts: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
 
     def rows(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         schema = pa.schema([self.schema.field(name) for name in columns or self.schema.names[:1]])
-        with self.select(self._statement(self.table, schema.names), self.shown) as portions:
+        with self.select(self._statement(self.table, schema.names, self.texts), self.shown) as portions:
             for rows in portions:
                 yield typed_batch(rows, schema, self.shown)
 
     def plain(self, columns: Sequence[str], other: str | None = None) -> Iterator[pa.RecordBatch]:
         table = self.table if other is None else self.qualified(other)
-        with self.select(self._statement(table, columns), other or self.shown) as portions:
+        with self.select(self._statement(table, columns, {}), other or self.shown) as portions:
             for rows in portions:
                 yield plain_batch(rows, columns)
 
     def hold(self, other: str) -> bool:
         return self.lock(other)
 
-    def _statement(self, table: str, columns: Sequence[str]) -> str:
+    def _statement(self, table: str, columns: Sequence[str], texts: Mapping[str, Callable[[str], str]]) -> str:
         # With the table before it, SQLite does not take a name that is not there for a text.
-        listed = ", ".join(f"veilflow_read.{self.quote(name)}" for name in columns) or "1"
+        cells = {name: f"veilflow_read.{self.quote(name)}" for name in columns}
+        listed = ", ".join(texts[name](cell) if name in texts else cell for name, cell in cells.items()) or "1"
         return f"select {listed} from {table} as veilflow_read"
 
 
