@@ -84,11 +84,13 @@ class Staged:
 
     def __init__(self, source: Any, schema: Any, chunk_rows: int) -> None:
         self.source, self.columns, self.chunk_rows = source, schema.columns, chunk_rows
+        self.treated: list[int] = []
 
     def by(self, workers: int | None, target: MemoryTarget | None = None) -> tuple[dict[int, Receipt], MemoryTarget]:
         from veilflow.run.chunk import Treated
 
         def process(chunk: Any) -> Treated:
+            self.treated.append(chunk.number)
             rows = chunk.values.append_column("position", chunk.positions)
             receipt = Receipt(
                 chunk.number, chunk.rows_read, rows.num_rows, 0, 0, str(hash(str(rows.to_pydict()))), {}, {}, {}
@@ -136,6 +138,25 @@ def test_any_files_in_any_chunks_by_any_workers_are_the_same_table(
     again, resumed = staged.by(workers, there)
     assert again == one
     assert resumed.table == whole.table
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_no_thread_treats_a_chunk_before_it_is_rid_of_the_one_before(project: Any, workers: int) -> None:
+    """A crash repeats what was treated and not loaded: one chunk of each that treats, and the one that is being loaded."""
+    write_files(project, "csv", (117,))
+    source = open_source(SourceConfig("csv", project.directory / "in/*.csv", "in/*.csv"))
+    staged, in_hand = Staged(source, source.schema(), 10), []
+
+    class Slow(MemoryTarget):
+        def load(self, rows: pa.RecordBatch | pa.Table, receipt: Receipt, held: Container | None = None) -> None:
+            if not self.receipts():
+                time.sleep(0.3)  # whoever could treat one more has done it by then
+            in_hand.append(len(staged.treated) - len(self.receipts()))
+            super().load(rows, receipt, held)
+
+    receipts, _target = staged.by(workers, Slow(pa.schema([])))
+    assert len(receipts) == 12
+    assert max(in_hand) <= workers + 1
 
 
 def test_a_row_keeps_its_number_whatever_comes_before_its_file(project: Any) -> None:

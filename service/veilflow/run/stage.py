@@ -74,10 +74,10 @@ def stage(
     With ``hold_refused`` rows that the target does not take are quarantined; without, they refuse the run (VEIL319).
     Threads read parts of the source, others decode, check, treat, quarantine and load the chunks: as many as ``workers``
     of each, or without a number one that reads and all the writers that the target takes. Where it takes one, chunks are
-    read and loaded in the order of the source, whoever treats them. The first error stops all of them between two
-    chunks and is raised here; what is staged stays, so a retry goes on from there. A chunk that meets a passing fault is
-    loaded again after ``reopen``, which takes the target's lock again and waits for what lost connections were at,
-    unless its receipt is there. ``deadline`` is a
+    read and loaded in the order of the source, whoever treats them. No thread treats a chunk before it is rid of the one
+    before. The first error stops all of them between two chunks and is raised here; what is staged stays, so a retry goes
+    on from there. A chunk that meets a passing fault is loaded again after ``reopen``, which takes the target's lock
+    again and waits for what lost connections were at, unless its receipt is there. ``deadline`` is a
     ``time.monotonic()`` moment (VEIL312).
     """
     stop = threading.Event()
@@ -177,6 +177,7 @@ class _Belt(Generic[T]):
     def __init__(self, line: _Line, givers: int, takers: int) -> None:
         self._line, self._givers, self._takers = line, givers, takers
         self._waiting: queue.Queue[T | None] = queue.Queue(maxsize=1)
+        self._taken = threading.Semaphore(0)
         self._lock = threading.Lock()
 
     def put(self, item: T | None) -> bool:
@@ -185,6 +186,16 @@ class _Belt(Generic[T]):
             self._line.in_time()
             with suppress(queue.Full):
                 self._waiting.put(item, timeout=0.2)
+                return True
+        return False
+
+    def hand_over(self, item: T) -> bool:
+        """Wait until it is taken, one giver at a time; False if the line stops first."""
+        if not self.put(item):
+            return False
+        while not self._line.stop.is_set():
+            self._line.in_time()
+            if self._taken.acquire(timeout=0.2):
                 return True
         return False
 
@@ -202,6 +213,7 @@ class _Belt(Generic[T]):
                 item = self._waiting.get(timeout=0.2)
                 if item is None:
                     return
+                self._taken.release()
                 yield item
 
 
@@ -283,8 +295,9 @@ class _Line:
             with self._turned:
                 while self._turn != turn and not self.stop.is_set():
                     self._turned.wait(0.2)
-                # Who comes next waits for this one, so that chunks stay in order where the belt is full.
-                if not treated.put(done):
+                # Who comes next waits for this one, so that chunks stay in order; and this one treats no other before
+                # it is taken, so that after a crash each thread has one chunk to do again at most.
+                if not treated.hand_over(done):
                     return
                 self._turn = turn + 1
                 self._turned.notify_all()
