@@ -22,7 +22,7 @@ from benchmarks.faults.broken import ways
 from benchmarks.faults.child import start
 from benchmarks.faults.databases import Rows, open_database
 from benchmarks.faults.kinds import Scene, able, kill
-from benchmarks.faults.project import SOURCES, write_pipeline
+from benchmarks.faults.project import sources_for, write_pipeline
 from benchmarks.faults.trial import Finding, carry_out
 
 _PROOF_TRIALS = 60
@@ -48,11 +48,17 @@ class Place:
         self.number += 1
         scene = self.scene
         scene.random = random.Random(f"{self.seed} {self.name} {self.number}")
-        name, fault = scene.random.choice(able(scene.database, self.kinds))
-        finding = Finding(name, self.name, scene.random.choice(scene.database.modes), f"{self.seed} {self.number}")
-        finding.source = scene.source = scene.random.choice(list(SOURCES))
-        write_pipeline(scene.project, scene.database.target(), finding.mode, scene.source)
-        carry_out(finding, fault, scene, self.old, self.new, None)
+        faults = able(scene.database, self.kinds)
+        finding = Finding(
+            scene.random.choice(list(faults)),
+            self.name,
+            scene.random.choice(scene.database.modes),
+            f"{self.seed} {self.number}",
+        )
+        finding.source = scene.source = scene.random.choice(sources_for(finding.mode))
+        finding.held = scene.held = scene.random.choice(scene.database.holdings)
+        write_pipeline(scene.project, scene.database.target(), finding.mode, scene.source, scene.held)
+        carry_out(finding, faults, scene, self.old, self.new, None)
         return finding
 
     def catches(self, how: str) -> int:
@@ -63,7 +69,7 @@ class Place:
         for number in range(1, _PROOF_TRIALS + 1):
             scene.random = random.Random(f"{self.seed} {self.name} {how} {number}")
             finding = Finding("kill", self.name, "replace", f"{self.seed} {number}")
-            carry_out(finding, kill, scene, self.old, self.new, how)
+            carry_out(finding, {"kill": kill}, scene, self.old, self.new, how)
             if not finding.stuck and (finding.lost or finding.duplicated or finding.mixtures):
                 _say(f"{self.name}, {how}: caught, {finding.lost} rows lost, {finding.duplicated} twice, {finding.mixtures} mixtures")  # fmt: skip
                 return number
@@ -131,19 +137,18 @@ class Campaign:
     def report(self) -> dict[str, Any]:
         """The figures."""
         found = self.findings
-        recoveries = sorted(finding.recovery_seconds for finding in found if finding.recovery_seconds)
         return {
             "seed": self.seed, "trials": len(found), **_total(found, "strikes", "hit", "survived"),
-            "by_fault": _by(found, lambda finding: finding.fault),
+            "hit_by_fault": dict(sum((Counter(finding.by_fault) for finding in found), Counter[str]())),
             "by_source": _by(found, lambda finding: finding.source),
-            "by_database": _by(found, lambda finding: f"{finding.database} {finding.mode}"),
-            **_total(found, "lost", "duplicated", "wrong", "mixtures", "untrue", "orphans"),
-            "stuck": sum(bool(finding.stuck) for finding in found), "resumes": sum(finding.resumes for finding in found),
-            "most_chunks_repeated": {
-                name: max(finding.repeated for finding in found if finding.database == name)
+            "by_held_in": _by(found, lambda finding: finding.held),
+            "by_mode": _by(found, lambda finding: f"{finding.database} {finding.mode}"),
+            **_wrong(found), "resumes": sum(finding.resumes for finding in found),
+            "databases": {
+                name: _of_database([finding for finding in found if finding.database == name])
                 for name in sorted({finding.database for finding in found})
             },
-            "recovery_seconds": _quantiles(recoveries), "kills_until_caught": self.caught,
+            "recovery_seconds": _recoveries(found), "kills_until_caught": self.caught,
             "seconds": round(time.monotonic() - self.began, 1),
             "bad": [asdict(finding) for finding in found if not finding.clean],
         }  # fmt: skip
@@ -151,6 +156,42 @@ class Campaign:
 
 def _total(found: Sequence[Finding], *names: str) -> dict[str, int]:
     return {name: sum(getattr(finding, name) for finding in found) for name in names}
+
+
+def _wrong(found: Sequence[Finding]) -> dict[str, int]:
+    """All that must be zero."""
+    counts = _total(found, "lost", "duplicated", "wrong", "mixtures", "untrue", "orphans")
+    return {**counts, "stuck": sum(bool(finding.stuck) for finding in found)}
+
+
+def _of_database(found: Sequence[Finding]) -> dict[str, Any]:
+    """The figures of one, with the most chunks that a resume worked on again, by source."""
+    repeated: dict[str, int] = defaultdict(int)
+    for finding in found:
+        repeated[finding.source] = max(repeated[finding.source], finding.repeated)
+    return {
+        "trials": len(found), **_total(found, "strikes", "hit"), **_wrong(found),
+        "most_chunks_repeated": dict(repeated), "recovery_seconds": _recoveries(found),
+    }  # fmt: skip
+
+
+def _recoveries(found: Sequence[Finding]) -> dict[str, Any]:
+    """Quantiles, and where the slow ones spent their time; ``outside`` is what no step of the run counts."""
+    recovered = [finding for finding in found if finding.recovery_seconds is not None]
+    slowest = sorted(recovered, key=_recovery_seconds)[-3:]
+    return {**_quantiles([_recovery_seconds(finding) for finding in recovered]), "slowest": [*map(_spent, slowest)]}
+
+
+def _recovery_seconds(finding: Finding) -> float:
+    return finding.recovery_seconds or 0.0
+
+
+def _spent(finding: Finding) -> dict[str, Any]:
+    seconds, steps = _recovery_seconds(finding), finding.recovery_steps
+    return {
+        "after": f"{finding.fault}, {finding.mode}, {finding.seed}", "seconds": round(seconds, 2),
+        **steps, "outside": round(seconds - sum(steps.values()), 2),
+    }  # fmt: skip
 
 
 def _by(found: Sequence[Finding], key: Callable[[Finding], str]) -> dict[str, str]:

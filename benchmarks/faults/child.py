@@ -8,9 +8,12 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from veilflow.errors import VeilError
 from veilflow.model import Chunk
 from veilflow.run.chunk import Treated, Work
 from veilflow.targets import sqlite
@@ -37,6 +40,30 @@ def launch(function: Callable[..., None], *arguments: object) -> BaseProcess:
     # Who starts the next process in another thread would collect this one's status before the thread that waits for it.
     multiprocessing.process._children.discard(process)  # type: ignore[attr-defined]
     return process
+
+
+def held_back(project: Path) -> list[str]:
+    """The ids of the rows that the last run holds back, opened and held against their manifest; or an error's code."""
+    ours, theirs = CONTEXT.Pipe(duplex=False)
+    process = launch(_tell_held_back, str(project), theirs)
+    theirs.close()
+    with ours, suppress(EOFError):
+        return list(ours.recv())
+    process.join()
+    return ["not told"]
+
+
+def _tell_held_back(project: str, told: Connection) -> None:
+    from veilflow.run.held_rows import open_quarantine
+    from veilflow.secret_stores.session import Session
+
+    os.chdir(project)
+    try:
+        with Session(Path(project)) as session:
+            opened = open_quarantine(Path(project), "dev", "last", None, session)
+            told.send([one for _, table in opened.held.tables(opened.identities) for one in table["id"].to_pylist()])
+    except VeilError as error:
+        told.send([error.code])
 
 
 def _carry_out(command: list[str], project: str, broken: str | None) -> None:

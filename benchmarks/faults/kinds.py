@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from benchmarks.faults.databases import DISK_BYTES, Database, Server, SqlDatabase
-from benchmarks.faults.project import SOURCES, people
+from benchmarks.faults.project import people, source_path
 from veilflow.errors import VeilError
 from veilflow.state import State
 
@@ -33,6 +33,7 @@ class Scene:
     sent: int = 0
     mode: str = "replace"
     source: str = "one file"
+    held: str = "nowhere"
 
     @property
     def sql(self) -> SqlDatabase:
@@ -191,7 +192,7 @@ def poison(scene: Scene) -> Iterator[Strike]:
 
 @contextmanager
 def _another_source(scene: Scene) -> Iterator[Path]:
-    path = scene.random.choice(sorted(scene.project.glob(SOURCES[scene.source][0])))
+    path = scene.random.choice(sorted(scene.project.glob(source_path(scene.source, scene.held))))
     content, facts = path.read_bytes(), path.stat()
     try:
         yield path
@@ -249,9 +250,9 @@ FAULTS: tuple[tuple[str, Fault, tuple[str, ...]], ...] = (
 KINDS = tuple(name for name, _fault, _databases in FAULTS)
 
 
-def able(database: Database, kinds: Sequence[str]) -> list[tuple[str, Fault]]:
+def able(database: Database, kinds: Sequence[str]) -> dict[str, Fault]:
     """Those of ``kinds`` that can strike it here."""
-    return [
-        (name, fault) for name, fault, databases in FAULTS
+    return {
+        name: fault for name, fault, databases in FAULTS
         if name in kinds and database.name in databases and (database.disk or fault is not disk_full)
-    ]  # fmt: skip
+    }  # fmt: skip

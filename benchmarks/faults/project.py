@@ -1,22 +1,33 @@
-"""The project that the trials run: a file of people, and an old table that shares some of them."""
+"""The project that the trials run: files of people, some with rows to hold back, and an old table that shares some."""
 
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 ROWS = 6_000
 OLD_ROWS = 700
 CHUNK_ROWS = 300
 _FILES = 3
-#: By name, the files of the new people and what a pipeline says beside them.
+#: Behind every so many people stands a row that cannot be loaded, in the files that have some to hold back.
+_PEOPLE_A_BAD_ROW = 400
+#: The ids of these rows.
+HELD = tuple(map(str, range(0, ROWS, _PEOPLE_A_BAD_ROW)))
+#: By name, the files of the new people in their folder, and what a pipeline says beside them.
 SOURCES = {
-    "one file": ("data/new.csv", ""), "many files": ("data/new/*.csv", ""),
-    "many files, two workers": ("data/new/*.csv", "workers: 2\n"),
+    "one file": ("new.csv", ""), "many files": ("new/*.csv", ""), "one file, two workers": ("new.csv", "workers: 2\n"),
+    "many files, two workers": ("new/*.csv", "workers: 2\n"),
+}  # fmt: skip
+#: By where rows are held back, the folder, and what a pipeline says of them: with one more the run is refused.
+_HOLDING = f"limits: {{max_quarantined: {len(HELD)}}}\nquarantine: {{store: %s}}\n"
+HOLDINGS = {
+    "nowhere": ("data", ""), "files": ("data/with_bad_rows", _HOLDING % "files"),
+    "target": ("data/with_bad_rows", _HOLDING % "target"),
 }  # fmt: skip
 _PIPELINE = """\
 version: 1
-source: {{kind: csv, path: "{path}"}}
+source: {{kind: csv, path: "{path}", on_bad_row: {on_bad_row}}}
 columns:
   age: {{type: integer}}
   number: {{type: integer}}
@@ -28,6 +39,7 @@ chunk_rows: {chunk_rows}
 MODES = {
     "replace": ("replace", ""), "append": ("append", ""), "merge": ("merge, key: [id]", ""),
     "incremental merge": ("merge, key: [id]", "incremental: {column: number, lag: 0}\n"),
+    "merge of new files": ("merge, key: [id]", "incremental: {files: new}\n"),
 }  # fmt: skip
 _POLICY = """\
 version: 1
@@ -41,24 +53,39 @@ columns:
 """
 
 
-def people(count: int, first: int, city: str) -> str:
+def people(count: int, first: int, city: str, *, with_bad_rows: bool = False) -> str:
     """A file of so many people; the numbers go on from ``first``."""
-    rows = (f"{n},Name {n},{n % 97},{city}{n % 7},{n}\n" for n in range(first, first + count))
+    rows = []
+    for n in range(first, first + count):
+        rows.append(f"{n},Name {n},{n % 97},{city}{n % 7},{n}\n")
+        if with_bad_rows and n % _PEOPLE_A_BAD_ROW == 0:
+            rows.append(f"{n},Name {n},unknown,{city}{n % 7},{n}\n")
     return "id,name,age,city,number\n" + "".join(rows)
+
+
+def sources_for(mode: str) -> list[str]:
+    """The sources that can be loaded in this mode."""
+    return [name for name, (path, _more) in SOURCES.items() if mode != "merge of new files" or "*" in path]
+
+
+def source_path(source: str, held: str) -> str:
+    """The pattern of the new people's files."""
+    return f"{HOLDINGS[held][0]}/{SOURCES[source][0]}"
 
 
 def write_project(directory: Path, login: str = "") -> None:
     """All but the pipelines; half of the old people are among the new ones."""
     from veilflow.keys import KeyRing
 
-    for folder in ("pipelines", "policies", "secrets", "data/new", "out"):
+    for folder in ("pipelines", "policies", "secrets", "out", "data/new", "data/with_bad_rows/new"):
         (directory / folder).mkdir(parents=True, exist_ok=True)
     (directory / "policies/people.yaml").write_text(_POLICY)
     write_names(directory)
-    (directory / "data/new.csv").write_text(people(ROWS, 0, "Newtown"))
-    for number in range(_FILES):
-        part = people(ROWS // _FILES, number * ROWS // _FILES, "Newtown")
-        (directory / f"data/new/{number}.csv").write_text(part)
+    for folder, bad in (("data", False), ("data/with_bad_rows", True)):
+        (directory / folder / "new.csv").write_text(people(ROWS, 0, "Newtown", with_bad_rows=bad))
+        for number in range(_FILES):
+            part = people(ROWS // _FILES, number * ROWS // _FILES, "Newtown", with_bad_rows=bad)
+            (directory / folder / f"new/{number}.csv").write_text(part)
     (directory / "data/old.csv").write_text(people(OLD_ROWS, ROWS - OLD_ROWS // 2, "Old"))
     for name, value in (("keyring", KeyRing.generate("2026-01-01T00:00:00Z")), ("login", login)):
         (directory / name).write_text(value)
@@ -77,10 +104,12 @@ def write_names(directory: Path, warehouse: str | None = None, lock_seconds: flo
     (directory / "secrets/names.yaml").write_text(json.dumps(names))
 
 
-def write_pipeline(directory: Path, target: str, mode: str, source: str = "one file") -> None:
+def write_pipeline(
+    directory: Path, target: str, mode: str, source: str = "one file", held: str = "nowhere"
+) -> None:  # fmt: skip
     """``pipelines/new.yaml`` that loads the new people in that way; and ``old``, which replaces them by the old ones."""
-    (path, more), (how, column) = SOURCES[source], MODES[mode]
-    text = _PIPELINE.format(path=path, target=target, mode=how, chunk_rows=CHUNK_ROWS)
-    (directory / "pipelines/new.yaml").write_text(text + more + column)
-    text = _PIPELINE.format(path="data/old.csv", target=target, mode="replace", chunk_rows=CHUNK_ROWS)
-    (directory / "pipelines/old.yaml").write_text(text)
+    (how, incremental), (_path, workers), (_folder, holding) = MODES[mode], SOURCES[source], HOLDINGS[held]
+    fill = partial(_PIPELINE.format, target=target, chunk_rows=CHUNK_ROWS)
+    new = fill(path=source_path(source, held), mode=how, on_bad_row="quarantine" if holding else "refuse")
+    (directory / "pipelines/new.yaml").write_text(new + workers + incremental + holding)
+    (directory / "pipelines/old.yaml").write_text(fill(path="data/old.csv", mode="replace", on_bad_row="refuse"))

@@ -6,22 +6,22 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.faults.child import start
+from benchmarks.faults.child import held_back, start
 from benchmarks.faults.databases import Away, Database, Look, Rows, Summary, summary
-from benchmarks.faults.kinds import Fault, Scene, kill
-from benchmarks.faults.project import ROWS
+from benchmarks.faults.kinds import Fault, Scene
+from benchmarks.faults.project import HELD, MODES, ROWS
 from veilflow.errors import VeilError
 from veilflow.state import State
 
 _ATTEMPTS = 12
 _STUCK_SECONDS = 120
-#: How often a recovery is struck as well, and how often `veil runs clean` comes between.
-_STRIKE_AGAIN, _CLEAN = 0.25, 0.15
+#: How often a recovery is struck as well, by any fault, and how often `veil runs clean` comes between.
+_STRIKE_AGAIN, _CLEAN = 0.5, 0.15
 
 
 @dataclass
@@ -34,8 +34,12 @@ class Finding:
     mode: str
     seed: str
     source: str = "one file"
+    #: Where rows are held back.
+    held: str = "nowhere"
     strikes: int = 0
     hit: int = 0
+    #: Of every fault that struck, how often the loader met it.
+    by_fault: dict[str, int] = field(default_factory=dict)
     survived: int = 0
     lost: int = 0
     duplicated: int = 0
@@ -50,6 +54,8 @@ class Finding:
     stuck: str = ""
     resumes: int = 0
     recovery_seconds: float | None = None
+    #: What the run that recovered says of its own time, step by step.
+    recovery_steps: dict[str, float] = field(default_factory=dict)
     statuses: list[int | None] = field(default_factory=list)
 
     @property
@@ -69,63 +75,89 @@ def expected(mode: str, old: Rows, new: Rows) -> Rows:
     return new
 
 
-def carry_out(finding: Finding, fault: Fault, scene: Scene, old: Rows, new: Rows, broken: str | None) -> None:
-    """Begin with the old table, load under the fault until it is done, and take stock."""
+def carry_out(
+    finding: Finding, faults: Mapping[str, Fault], scene: Scene, old: Rows, new: Rows, broken: str | None
+) -> None:  # fmt: skip
+    """Begin with the old table, load under the finding's fault, and later ones of ``faults``, until it is done, and take
+    stock."""
     shutil.rmtree(scene.project / ".veil", ignore_errors=True)
     scene.mode = finding.mode
     scene.database.begin(indexed=scene.random.random() < 0.5)
     after = expected(finding.mode, old, new)
     states = summary(old), summary(after)
     with watching(scene.database, states, finding):
-        _Trial(finding, scene, states, broken).until_done(fault)
-    there = scene.database.rows()
-    known = old + after
-    finding.lost = (after - there).total()
-    surplus = there - after
-    finding.duplicated = sum(count for row, count in surplus.items() if row in known)
-    finding.wrong = sum(count for row, count in surplus.items() if row not in known)
+        _Trial(finding, faults, scene, states, broken).until_done()
+    _take_stock(finding, after, scene.database.rows(), old + after)
+
+
+def _take_stock(finding: Finding, wanted: Rows, there: Rows, known: Rows) -> None:
+    """What is missing, what is there too often, and what was never in any state."""
+    finding.lost += (wanted - there).total()
+    surplus = there - wanted
+    finding.duplicated += sum(count for row, count in surplus.items() if row in known)
+    finding.wrong += sum(count for row, count in surplus.items() if row not in known)
 
 
 class _Trial:
     """The attempts of one trial, as a person would make them."""
 
-    def __init__(self, finding: Finding, scene: Scene, states: tuple[Summary, Summary], broken: str | None) -> None:
-        self._finding, self._scene, self._broken = finding, scene, broken
+    def __init__(
+        self,
+        finding: Finding,
+        faults: Mapping[str, Fault],
+        scene: Scene,
+        states: tuple[Summary, Summary],
+        broken: str | None,
+    ) -> None:
+        self._finding, self._faults, self._scene, self._broken = finding, faults, scene, broken
         self._old, self._new = states
         self._worked_on: Counter[int] = Counter()
         self._chunks = scene.project / "chunks"
         self._chunks.unlink(missing_ok=True)
 
-    def until_done(self, fault: Fault) -> None:
+    def until_done(self) -> None:
         finding, random = self._finding, self._scene.random
-        command, strike = ["run", "new"], True
+        command, fault = ["run", "new"], finding.fault
         for attempt in range(_ATTEMPTS):
             began = time.monotonic()
-            status = self._attempt(command, fault if strike else None)
+            status = self._attempt(command, fault)
             if finding.stuck:
                 return
             self._hold_to_its_word(status)
             self._count_repeated(command)
             command = self._next(command, status)
             if not command:
-                if attempt and not strike:
+                if attempt and not fault:
                     finding.recovery_seconds = time.monotonic() - began
-                if self._scene.database.staging():
-                    self._clean_up()
-                if finding.mode == "incremental merge":
-                    self._finds_nothing_new()
+                    finding.recovery_steps = self._steps()
+                self._end_well()
                 return
             finding.resumes += command[0] == "runs"
             if random.random() < _CLEAN:
                 self._clean_up()
-            # Now and then the recovery is struck as well.
-            fault, strike = kill, attempt < 3 and random.random() < _STRIKE_AGAIN
+            again = attempt < 3 and random.random() < _STRIKE_AGAIN
+            fault = random.choice(list(self._faults)) if again else ""
         finding.stuck = f"not done after {_ATTEMPTS} attempts"
 
-    def _attempt(self, command: list[str], fault: Fault | None) -> int | None:
+    def _steps(self) -> dict[str, float]:
+        """The last run's; the process that it was forked from has no start to count from."""
+        seconds = State(self._scene.project).run("last")[0]["seconds"]
+        return {step: value for step, value in seconds.items() if step != "start_up"}
+
+    def _end_well(self) -> None:
+        """What holds of a run that is done, beside its rows."""
+        if self._finding.held != "nowhere":
+            wanted = Counter((one,) for one in HELD)
+            _take_stock(self._finding, wanted, Counter((one,) for one in held_back(self._scene.project)), wanted)
+        if self._scene.database.staging():
+            self._clean_up()
+        if "incremental" in MODES[self._finding.mode][1]:
+            self._finds_nothing_new()
+
+    def _attempt(self, command: list[str], fault: str) -> int | None:
         finding = self._finding
         met = False
-        with _under(fault, self._scene) as strike:
+        with _under(self._faults.get(fault), self._scene) as strike:
             process = start([*command, "--direct", "--quiet"], self._scene.project, self._broken)
             if strike:
                 met = strike(process)
@@ -135,8 +167,10 @@ class _Trial:
                 finding.stuck = "did not end"
         finding.statuses.append(process.exitcode)
         if fault:
+            hit = met or process.exitcode != 0
             finding.strikes += 1
-            finding.hit += met or process.exitcode != 0
+            finding.hit += hit
+            finding.by_fault[fault] = finding.by_fault.get(fault, 0) + hit
             finding.survived += met and process.exitcode == 0
         return process.exitcode
 
@@ -148,7 +182,8 @@ class _Trial:
                 return
             if status == 0:
                 done = document["status"] in ("succeeded", "published_unreported")
-                true = done and seen == self._new and document["counts"]["loaded"] == ROWS
+                counts, held = document["counts"], 0 if self._finding.held == "nowhere" else len(HELD)
+                true = done and seen == self._new and (counts["loaded"], counts["quarantined"]) == (ROWS, held)
             else:
                 true = document["status"] not in ("refused", "failed") or seen == self._old
             if not true:
@@ -185,7 +220,7 @@ class _Trial:
 
     def _finds_nothing_new(self) -> None:
         """The watermark has moved with the rows: the next run reads its own value again and nothing else."""
-        status = self._attempt(["run", "new"], None)
+        status = self._attempt(["run", "new"], "")
         document = State(self._scene.project).run("last")[0]
         if status != 0 or document["counts"]["loaded"] > 1:
             self._finding.untrue += 1

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,6 +38,8 @@ class Database(Protocol):
 
     name: str
     modes: tuple[str, ...]
+    #: Where rows can be held back.
+    holdings: tuple[str, ...]
     #: Whether others can read while a run has it open.
     shared: bool
     #: Whether chunks that are staged outlive their process.
@@ -60,7 +62,7 @@ class Database(Protocol):
         """All rows, with how often each is there."""
 
     def staging(self) -> list[str]:
-        """Names of what runs left beside the table."""
+        """Names of what runs left beside the table, but for the rows that they held back: those are to stay."""
 
     def reader(self) -> AbstractContextManager[Look]:
         """A connection of somebody who reads. ``Away`` from it or from its looks if nobody answers."""
@@ -103,6 +105,11 @@ def summary(rows: Rows) -> Summary:
         rows.total(), len({row[0] for row in rows}), sum(row[2] * n for row, n in rows.items()),
         sum(len(row[3]) * n for row, n in rows.items()),
     )  # fmt: skip
+
+
+def left_over(found: Iterable[tuple[Any, ...]]) -> list[str]:
+    """The names of tables in the staging, without the one that is no run's left-over."""
+    return [name for (name,) in found if not name.endswith("_quarantine")]
 
 
 @contextmanager

@@ -22,6 +22,7 @@ class Csv:
     disk: Path | None
     name: str = "csv"
     modes: tuple[str, ...] = ("replace",)
+    holdings: tuple[str, ...] = ("nowhere", "files")
     shared: bool = True
     resumes: bool = False
     room: tuple[int, int] = (20_000, 300_000)

@@ -15,8 +15,8 @@ from typing import Any
 import duckdb
 
 from benchmarks.faults.child import CONTEXT, launch
-from benchmarks.faults.databases import COLUMNS, NO_TABLE, POISON, SUMMARY, Look, Rows, Summary, small_disk
-from benchmarks.faults.project import MODES, write_project
+from benchmarks.faults.databases import COLUMNS, NO_TABLE, POISON, SUMMARY, Look, Rows, Summary, left_over, small_disk
+from benchmarks.faults.project import HOLDINGS, MODES, write_project
 
 _PATIENCE_SECONDS = 20.0
 
@@ -29,6 +29,7 @@ class Duckdb:
     disk: Path | None
     name: str = "duckdb"
     modes: tuple[str, ...] = tuple(MODES)
+    holdings: tuple[str, ...] = tuple(HOLDINGS)
     shared: bool = False
     resumes: bool = True
     room: tuple[int, int] = (20_000, 1_500_000)
@@ -56,7 +57,7 @@ class Duckdb:
         return Counter(self._asked(f"select {COLUMNS} from people"))
 
     def staging(self) -> list[str]:
-        return [name for (name,) in self._asked("select table_name from duckdb_tables() where schema_name = 'veilflow_staging'")]  # fmt: skip
+        return left_over(self._asked("select table_name from duckdb_tables() where schema_name = 'veilflow_staging'"))
 
     @contextmanager
     def reader(self) -> Iterator[Look]:

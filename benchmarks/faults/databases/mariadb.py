@@ -22,9 +22,10 @@ from benchmarks.faults.databases import (
     Look,
     Rows,
     Summary,
+    left_over,
     small_disk,
 )
-from benchmarks.faults.project import MODES, write_names, write_project
+from benchmarks.faults.project import HOLDINGS, MODES, write_names, write_project
 from benchmarks.faults.proxy import Proxy
 
 sys.path.append(str(Path(__file__).resolve().parents[3] / "tests" / "servers"))
@@ -57,6 +58,7 @@ class Mariadb:
     disk: Path | None
     name: str = "mariadb"
     modes: tuple[str, ...] = tuple(MODES)
+    holdings: tuple[str, ...] = tuple(HOLDINGS)
     shared: bool = True
     resumes: bool = True
     room: tuple[int, int] = (50_000, 1_500_000)
@@ -98,8 +100,7 @@ class Mariadb:
 
     def staging(self) -> list[str]:
         with self.connect() as connection:
-            found = _run(connection, "select table_name from information_schema.tables where table_schema = 'veilflow_staging'")  # fmt: skip
-            return [name for (name,) in found]
+            return left_over(_run(connection, "select table_name from information_schema.tables where table_schema = 'veilflow_staging'"))  # fmt: skip
 
     @contextmanager
     def reader(self) -> Iterator[Look]:

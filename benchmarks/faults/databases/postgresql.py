@@ -21,9 +21,10 @@ from benchmarks.faults.databases import (
     Look,
     Rows,
     Summary,
+    left_over,
     small_disk,
 )
-from benchmarks.faults.project import MODES, write_names, write_project
+from benchmarks.faults.project import HOLDINGS, MODES, write_names, write_project
 from benchmarks.faults.proxy import Proxy
 from benchmarks.server import Postgresql, running
 
@@ -44,6 +45,7 @@ class PostgresqlDatabase:
     disk: Path | None
     name: str = "postgresql"
     modes: tuple[str, ...] = tuple(MODES)
+    holdings: tuple[str, ...] = tuple(HOLDINGS)
     shared: bool = True
     resumes: bool = True
     room: tuple[int, int] = (50_000, 500_000)
@@ -87,7 +89,7 @@ class PostgresqlDatabase:
     def staging(self) -> list[str]:
         with self.connect() as connection:
             found = connection.execute("select tablename from pg_tables where schemaname = 'veilflow_staging'")
-            return [name for (name,) in found]
+            return left_over(found)
 
     @contextmanager
     def reader(self) -> Iterator[Look]:

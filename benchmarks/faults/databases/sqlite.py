@@ -10,8 +10,8 @@ from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.faults.databases import COLUMNS, NO_TABLE, POISON, SUMMARY, Look, Rows, Summary, small_disk
-from benchmarks.faults.project import MODES, write_project
+from benchmarks.faults.databases import COLUMNS, NO_TABLE, POISON, SUMMARY, Look, Rows, Summary, left_over, small_disk
+from benchmarks.faults.project import HOLDINGS, MODES, write_project
 
 
 @dataclass
@@ -22,6 +22,7 @@ class Sqlite:
     disk: Path | None
     name: str = "sqlite"
     modes: tuple[str, ...] = tuple(MODES)
+    holdings: tuple[str, ...] = tuple(HOLDINGS)
     shared: bool = True
     resumes: bool = True
     room: tuple[int, int] = (20_000, 600_000)
@@ -50,8 +51,7 @@ class Sqlite:
 
     def staging(self) -> list[str]:
         with closing(self._connect()) as connection:
-            found = connection.execute("select name from sqlite_master where name like 'veilflow_staging%'")
-            return [name for (name,) in found]
+            return left_over(connection.execute("select name from sqlite_master where name like 'veilflow_staging%'"))
 
     @contextmanager
     def reader(self) -> Iterator[Look]:
