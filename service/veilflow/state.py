@@ -201,7 +201,7 @@ class State:
         with self._connect() as connection:
             connection.execute(
                 "insert into events values (?, ?, ?, ?, ?)",
-                (utc_now(), _login_name(), action, run_id, json.dumps(details)),
+                (utc_now(), login_name(), action, run_id, json.dumps(details)),
             )
 
     def events(self, run_id: str) -> list[dict[str, Any]]:
@@ -263,7 +263,7 @@ class State:
     def record_disclosure(self, pipeline: str, policy: str, columns: Sequence[str], rows: int) -> str:
         """Write that the user of this process is about to be shown original values; returns the record's id."""
         disclosure = new_run_id()
-        facts = (disclosure, utc_now(), _login_name(), pipeline, policy, json.dumps(list(columns)), rows)
+        facts = (disclosure, utc_now(), login_name(), pipeline, policy, json.dumps(list(columns)), rows)
         with self._connect() as connection:
             connection.execute("insert into disclosures values (?, ?, ?, ?, ?, ?, ?)", facts)
         return disclosure
@@ -322,7 +322,7 @@ def _locked(file: IO[str], how: int) -> bool:
     return True
 
 
-def _login_name() -> str:
+def login_name() -> str:
     """The name of the process's user, by the system and not by a variable that anybody may set."""
     import pwd
 

@@ -121,6 +121,36 @@ def test_a_release_waives_the_check_that_held_the_rows_and_the_gate_only_by_its_
     assert (events[0]["waived"], events[0]["stage"]) == ("expect_column_values_to_be_in_set", "both")
 
 
+def test_a_release_is_told_by_list_show_and_its_own_run(held: Any) -> None:
+    """Which check was waived, by whom and why; what a record says steers no terminal."""
+    run = last(held)
+    waive = ("--waive", "expect_column_values_to_be_in_set", "--stage", "source", "--reason", "a new\x1b[31m\noffice")
+    released = held.veil("quarantine", "release", "--direct", run, *waive, "--json").json
+    assert released["waived"]["expectation"] == "expect_column_values_to_be_in_set" and released["waived"]["by"]
+    words = f"expect_column_values_to_be_in_set, stage source, by {released['waived']['by']}: a new\\x1b[31m\\noffice"
+    assert f"waived: {words}" in held.veil("quarantine", "list").out
+    shown = held.veil("runs", "show", released["run_id"]).out
+    assert f"rows    held back by run {run}" in shown and f"waived  {words}" in shown
+    assert "reason a new\\x1b[31m\\noffice" in held.veil("quarantine", "show", run).out
+    ours, theirs = held.veil("quarantine", "list", "--json").json["runs"]
+    assert (ours["waived"], theirs["waived"]) == (None, released["waived"])
+
+
+HOSTILE = "\x1b]0;title\x07 \u202eoslO"
+
+
+def test_values_that_are_shown_cannot_steer_the_terminal_or_forge_a_line(held: Any) -> None:
+    """What marks of control, or of direction, a cell has is written out; a null is no word None."""
+    table = f'id,name,email,age,city\n1,"Bo\nrow 9: forged",,30,{HOSTILE}\n'
+    held.write("data/people.csv", table)
+    assert held.veil("run", "people", "--direct").status == 0
+    for command in (("quarantine", "show", "last"), ("preview", "people")):
+        shown = held.veil(*command, "--show-values").out
+        assert "\nrow 9: forged" not in shown and "Bo\\nrow 9: forged" in shown
+        assert not any(mark in shown for mark in "\x1b\x07\u202e")
+    assert "email is null" in held.veil("quarantine", "show", "last", "--show-values").out
+
+
 def test_a_dry_run_has_no_table_to_replay_into_and_replaces_none(held: Any) -> None:
     """It published nothing: its rows join nothing, and it stands in the way of no replay."""
     run = last(held)
@@ -187,6 +217,17 @@ def test_purges_by_name_and_leaves_what_is_not_expired(held: Any) -> None:
     assert "1 rows removed" in held.veil("quarantine", "purge", "last").out
     assert held.veil("quarantine", "replay", "--direct", "last", "--json").json["errors"][0]["code"] == "VEIL322"
     assert held.veil("quarantine", "purge").status == 2
+
+
+def test_a_damaged_run_keeps_no_other_from_being_purged(held: Any) -> None:
+    """Retention goes on for the others; the damaged one stays, is named, and decides the exit status."""
+    damaged = last(held)
+    assert held.veil("run", "people", "--direct").status == 0
+    whole = last(held)
+    next((held.directory / ".veil/quarantine" / damaged).glob("*.age")).unlink()
+    done = held.veil("quarantine", "purge", damaged, whole, "--json")
+    assert (done.status, done.json["purged"]) == (5, {whole: 1})
+    assert [(one["run_id"], one["code"]) for one in done.json["errors"]] == [(damaged, "VEIL503")]
 
 
 def test_exports_to_a_recipient(held: Any, tmp_path: Path) -> None:

@@ -48,8 +48,12 @@ def check(
     return {**found, "on_fail": "quarantine", "first": [3], "title": "secret 17", **more}
 
 
-def run(*checks: Any, read: int = 10) -> dict[str, Any]:
-    return {"counts": {"read": read, "loaded": read, "quarantined": 0, "filtered": 0}, "checks": list(checks)}
+def run(*checks: Any, read: int = 10, status: str = "succeeded") -> dict[str, Any]:
+    return {
+        "status": status,
+        "counts": {"read": read, "loaded": read, "quarantined": 0, "filtered": 0},
+        "checks": list(checks),
+    }
 
 
 def test_facets_have_the_published_shapes() -> None:
@@ -77,14 +81,24 @@ def test_facets_have_the_published_shapes() -> None:
 @pytest.mark.parametrize(
     "found",
     [
-        run(check("expect_column_values_to_be_unique", evaluated=0, passed=False)),
-        run(check("expect_column_values_to_be_in_set", evaluated=0), read=0),
-        {"counts": {"read": 0}},
+        run(check("expect_column_values_to_be_unique", evaluated=0, passed=False), status="refused"),
+        run(check("expect_column_values_to_be_in_set", evaluated=0), read=0, status="refused"),
+        {"counts": {"read": 0}, "status": "failed"},
     ],
 )
 def test_what_was_not_judged_is_no_assertion(found: Any) -> None:
     """A run that was refused before its checks says nothing of them."""
     assert input_facets(found)["dataQualityAssertions"]["assertions"] == []
+
+
+def test_an_empty_table_that_is_published_was_judged() -> None:
+    """Nothing in it fails, and there is no largest value."""
+    checks = [
+        check("expect_column_values_to_not_be_null", evaluated=0),
+        check("expect_column_max_to_be_between", evaluated=0, passed=False),
+    ]
+    found = input_facets(run(*checks, read=0))
+    assert [one["success"] for one in found["dataQualityAssertions"]["assertions"]] == [True, False]
 
 
 def test_nulls_are_told_only_of_a_check_that_judged_every_row() -> None:

@@ -113,7 +113,7 @@ class Output:
             return
         for before, after in zip(shown.before, shown.after, strict=True):
             rows = [("column", "before (shape)" if shown.disclosure is None else "before", "after", "treatment")]
-            rows += zip(shown.columns, before, after, shown.treatments, strict=True)
+            rows += zip(shown.columns, map(printable, before), map(printable, after), shown.treatments, strict=True)
             print("\n".join(aligned(rows)) + "\n")
         if shown.disclosure:
             self.say(f"originals were shown: recorded as {shown.disclosure}; veil runs disclosures lists them")
@@ -267,6 +267,8 @@ def run_lines(document: Mapping[str, Any], plan: Mapping[str, Any] | None) -> li
     ]
     if plan:
         lines.append(f"        {_treatment_counts(plan)}       policy {plan['policy']} ({plan['policy_hash'][:15]}…)")
+    lines += [f"rows    held back by run {document['parent_run']}"] if document["parent_run"] else []
+    lines += [f"waived  {waiver_words(waived)}"] if (waived := document.get("waived")) else []
     held = [
         ("FAIL", row["reason"] if row["column"] is None or row["expectation"] else f"{row['column']} {row['reason']}",
          f"{row['rows']:,} rows", "quarantined", _place_text(row["place"]))
@@ -302,7 +304,16 @@ def run_lines(document: Mapping[str, Any], plan: Mapping[str, Any] | None) -> li
         lines.append(f"{document['status']}{untouched}")
         if document.get("resumable"):
             lines.append(f"next    veil runs resume {document['run_id']}")
+        elif counts["quarantined"]:
+            lines.append(f"next    veil quarantine show {document['run_id']}")
     return lines
+
+
+def waiver_words(waived: Mapping[str, Any]) -> str:
+    """Which check a release lets pass, who says so, and why."""
+    column = f" of {waived['column']}" if waived["column"] else ""
+    stage = f", stage {waived['stage']}" if waived["stage"] else ""
+    return printable(f"{waived['expectation']}{column}{stage}, by {waived['by']}: {waived['reason']}")
 
 
 def _window(found: Mapping[str, Any] | None) -> list[str]:
@@ -342,6 +353,8 @@ def _treatment_counts(plan: Mapping[str, Any]) -> str:
 def _next(document: Mapping[str, Any]) -> str:
     pipeline, target = document["pipeline"], document["target"]
     steps = [f"veil preview {pipeline}", f"veil report {document['run_id']}"]
+    if document["counts"]["quarantined"]:
+        steps.append(f"veil quarantine show {document['run_id']}")
     if target["kind"] == "sqlite":
         steps.append(f"sqlite3 {target['location']} 'select * from \"{target['table']}\" limit 3'")
     return " · ".join(steps)
@@ -426,6 +439,11 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         return []
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def printable(text: str) -> str:
+    """A value as a terminal may have it: what would steer the terminal, or begin a line of its own, is escaped."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def red(words: str) -> str:

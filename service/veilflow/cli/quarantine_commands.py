@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from veilflow.cli.options import HERE, Common
-from veilflow.cli.output import Output, aligned
+from veilflow.cli.output import Output, aligned, printable, waiver_words
 from veilflow.errors import VeilError
 
 if TYPE_CHECKING:
+    from veilflow.model import Waived
     from veilflow.quarantine import Match
     from veilflow.run.held_rows import ListedQuarantine, OpenedQuarantine
-    from veilflow.run.replay import Waived
     from veilflow.secret_stores.session import Session
 
 _BEGAN = time.monotonic()
@@ -49,7 +49,8 @@ def list_rows(*, common: Common = HERE) -> int:
 
 
 def _listed(one: ListedQuarantine) -> tuple[str, ...]:
-    state = f"{one.status}, {one.erased:,} erased" if one.erased else one.status
+    waived = f"waived: {waiver_words(one.waived)}" if one.waived else ""
+    state = ", ".join(part for part in (one.status, f"{one.erased:,} erased" if one.erased else "", waived) if part)
     return one.run_id, one.pipeline, f"{one.rows:,}", f"{one.files:,}", one.expires, state
 
 
@@ -78,8 +79,9 @@ def show(
         return 0
     for row in rows:
         place = f" of {row['file']}" if row["file"] else ""
-        print(f"row {row['position'] + 1}{place}: {'; '.join(row['reasons'])}")
-        print("\n".join(f"    {name} = {value}" for name, value in row["values"].items()))
+        print(printable(f"row {row['position'] + 1}{place}: {'; '.join(row['reasons'])}"))
+        for name, value in row["values"].items():
+            print(printable(f"    {name} is null" if value is None else f"    {name} = {value}"))
     return 0
 
 
@@ -93,9 +95,18 @@ def _show_reasons(opened: OpenedQuarantine, common: Common) -> int:
         _document(common, "quarantine", run_id=held.run_id, rows=rows, erased=erased, reasons=reasons, events=events)
         return 0
     print(f"run {held.run_id}: {rows:,} rows held back, files whole" + (f", {erased:,} erased" if erased else ""))
-    print("\n".join(aligned([(f"{one['rows']:,} rows", one["column"] or "", one["reason"]) for one in reasons])))
-    print("\n".join(f"{event['at']} {event['actor']}: {event['action']}" for event in events))
+    for line in aligned([(f"{one['rows']:,} rows", one["column"] or "", one["reason"]) for one in reasons]):
+        print(line)
+    for event in events:
+        print(_event(event))
     return 0
+
+
+def _event(event: Mapping[str, Any]) -> str:
+    """Who did what and when, with all that was recorded of it: counts, a recipient, what was waived and why."""
+    known = ("at", "actor", "action")
+    details = ", ".join(f"{name} {value}" for name, value in event.items() if name not in known)
+    return printable(f"{event['at']} {event['actor']}: {event['action']}" + (f" ({details})" if details else ""))
 
 
 def _rows(opened: OpenedQuarantine, limit: int) -> list[dict[str, Any]]:
@@ -180,11 +191,12 @@ def release(
     direct
         The same plan and code without Prefect.
     """
-    from veilflow.run.replay import Waived
+    from veilflow.model import Waived
+    from veilflow.state import login_name
 
     if not reason.strip():
         raise VeilError("VEIL200", "--reason is empty", "say why the check may be waived for these rows")
-    return _replay(run_id, identity, common, Waived(waive, column, reason, stage), direct=direct)
+    return _replay(run_id, identity, common, Waived(waive, column, reason, stage, login_name()), direct=direct)
 
 
 def _replay(run_id: str, identity: Path | None, common: Common, waived: Waived | None, *, direct: bool) -> int:
@@ -229,13 +241,14 @@ def purge(*run_ids: str, expired: bool = False, common: Common = HERE) -> int:
         listed = list_quarantine(common.directory, common.environment)
         run_ids = tuple(one.run_id for one in listed if one.files and is_over(one, datetime.now(UTC)))
     purged = {}
-    for run_id in run_ids:
-        with _opened(common, run_id, None) as opened:
-            purged[opened.held.run_id] = opened.held.purge()
-            _record(common, "quarantine purge", opened, rows=purged[opened.held.run_id])
-    words = ", ".join(f"{run_id}: {rows:,} rows removed" for run_id, rows in purged.items()) or "nothing to remove"
-    _say(common, "quarantine_purge", words, purged=purged)
-    return 0
+
+    def remove(opened: OpenedQuarantine) -> None:
+        purged[opened.held.run_id] = opened.held.purge()
+        _record(common, "quarantine purge", opened, rows=purged[opened.held.run_id])
+
+    closed = _each_opened(common, run_ids, None, remove)
+    words = ", ".join(f"{run_id}: {rows:,} rows removed" for run_id, rows in purged.items()) or "nothing was removed"
+    return _told(common, "quarantine_purge", words, closed, purged=purged)
 
 
 @quarantine.command
@@ -257,7 +270,7 @@ def find(*, subject: bool, column: str | None = None, identity: Identity = None,
         _record(common, "quarantine find", opened, rows=len(found))
         matches.extend(found)
 
-    closed = _each_opened(common, identity, look)
+    closed = _each_opened(common, _holding(common), identity, look)
     places = [f"row {one.position + 1}" + (f" of {one.source_file}" if one.source_file else "") for one in matches]
     lines = [f"{one.run_id}  {place}  {', '.join(one.columns)}" for one, place in zip(matches, places, strict=True)]
     words = "\n".join(lines) or "no row"
@@ -284,7 +297,7 @@ def erase(*, subject: bool, column: str | None = None, identity: Identity = None
             erased[opened.held.run_id] = rows
             _record(common, "quarantine erase", opened, rows=rows)
 
-    closed = _each_opened(common, identity, remove)
+    closed = _each_opened(common, _holding(common), identity, remove)
     words = ", ".join(f"{run_id}: {rows:,} rows erased" for run_id, rows in erased.items()) or "no row"
     return _told(common, "quarantine_erase", words, closed, erased=erased)
 
@@ -309,25 +322,32 @@ def _opened(common: Common, run_id: str, identity: Path | None) -> Iterator[Open
         yield open_quarantine(common.directory, common.environment, run_id, identity, session)
 
 
-def _each_opened(
-    common: Common, identity: Path | None, act: Callable[[OpenedQuarantine], None]
-) -> dict[str, VeilError]:
-    """Act on every run that holds rows; returns those that could not be opened, by run. One of them hides no other."""
-    from veilflow.run.held_rows import list_quarantine, open_quarantine
+def _holding(common: Common) -> tuple[str, ...]:
+    """The runs that hold rows."""
+    from veilflow.run.held_rows import list_quarantine
 
-    listed = [one for one in list_quarantine(common.directory, common.environment) if one.rows or one.files]
+    listed = list_quarantine(common.directory, common.environment)
+    return tuple(one.run_id for one in listed if one.rows or one.files)
+
+
+def _each_opened(
+    common: Common, run_ids: Sequence[str], identity: Path | None, act: Callable[[OpenedQuarantine], None]
+) -> dict[str, VeilError]:
+    """Act on each of the runs; returns those that could not be opened, by run. One of them hides no other."""
+    from veilflow.run.held_rows import open_quarantine
+
     closed = {}
-    with _session(common, [one.run_id for one in listed]) as session:
-        for one in listed:
+    with _session(common, run_ids) as session:
+        for run_id in run_ids:
             try:
-                act(open_quarantine(common.directory, common.environment, one.run_id, identity, session))
+                act(open_quarantine(common.directory, common.environment, run_id, identity, session))
             except VeilError as error:
-                closed[one.run_id] = error
+                closed[run_id] = error
     return closed
 
 
 def _told(common: Common, kind: str, words: str, closed: Mapping[str, VeilError], **facts: Any) -> int:
-    """What was found, and the runs that could not be looked into, of which the command does not say that it did."""
+    """What was found or removed, and the runs that could not be opened, of which the command does not say that it did."""
     from veilflow.cli.commands import worst_status
     from veilflow.run.result import error_document
 

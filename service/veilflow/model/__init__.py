@@ -60,6 +60,7 @@ from veilflow.model.results import (
     QuarantineCount,
     RunResult,
     Status,
+    Waived,
 )
 from veilflow.model.rows import (
     BEGINNING,
@@ -173,6 +174,7 @@ __all__ = [
     "UrlTerms",
     "TargetPlan",
     "UnevenColumn",
+    "Waived",
     "Window",
     "Windowed",
     "Wrapped",

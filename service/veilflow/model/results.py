@@ -75,6 +75,19 @@ class ErrorRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Waived:
+    """A check that a release of rows in quarantine lets pass, why, and who says so; ``column`` only where several checks
+    have the expectation. Without ``stage`` it is the check of the source, which held the rows back; the gate of the output
+    is waived only by its name."""
+
+    expectation: str
+    column: str | None
+    reason: str
+    stage: Literal["source", "output", "both"] | None
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunResult:
     """How a run ended; the same facts as the ``veilflow/run/1`` document."""
 
@@ -115,6 +128,8 @@ class RunResult:
     #: What an incremental run read, and where the watermark stands behind it.
     increment: Increment | None = None
     watermark: str | None = None
+    #: The check that the release which this run is lets pass.
+    waived: Waived | None = None
 
 
 @dataclass(frozen=True, slots=True)

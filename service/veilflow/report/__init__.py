@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from veilflow.redaction import redact
-from veilflow.report.lineage import input_facets
+from veilflow.report.lineage import input_facets, judged
 
 __all__ = ["html", "report_document"]
 
@@ -58,8 +58,16 @@ def _undecided_first(column: Mapping[str, Any]) -> tuple[int, str]:
 def _check(run: Mapping[str, Any], number: int, check: Mapping[str, Any]) -> dict[str, Any]:
     """A planned check with what it came to; a run that ended before its checks says so."""
     counts = run.get("checks", [])
-    if number >= len(counts):
-        return {**check, "rows": 0, "evaluated": 0, "verdict": "not judged"}
+    if number >= len(counts) or not judged(counts[number], run):
+        return {
+            **check,
+            "rows": 0,
+            "evaluated": 0,
+            "share": None,
+            "first": [],
+            "first_files": [],
+            "verdict": "not judged",
+        }
     found = counts[number]
     verdict = "holds" if found["passed"] else "fails"
     if found.get("other_held") is False:
@@ -68,6 +76,8 @@ def _check(run: Mapping[str, Any], number: int, check: Mapping[str, Any]) -> dic
         **check,
         "rows": found["failed"],
         "evaluated": found["evaluated"],
+        "share": found["failed"] / found["evaluated"] if found["evaluated"] else None,
         "first": found["first"],
+        "first_files": found.get("first_files", []),
         "verdict": verdict,
     }

@@ -15,14 +15,15 @@ _NOT_NULL = "expect_column_values_to_not_be_null"
 
 def input_facets(run: Mapping[str, Any]) -> dict[str, Any]:
     """The facets of the run's source, from its document. A check that was not judged is no assertion."""
-    judged = [check for check in run.get("checks", []) if _judged(check, run)]
+    about_source = [check for check in run.get("checks", []) if check.get("stage", "source") == "source"]
+    found = [check for check in about_source if judged(check, run)]
     return {
         "dataQualityAssertions": {
-            **_facet("DataQualityAssertionsDatasetFacet"), "assertions": [_assertion(check) for check in judged],
+            **_facet("DataQualityAssertionsDatasetFacet"), "assertions": [_assertion(check) for check in found],
         },
         "dataQualityMetrics": {
             **_facet("DataQualityMetricsInputDatasetFacet"), "rowCount": run["counts"]["read"],
-            "columnMetrics": {check["column"]: {"nullCount": check["failed"]} for check in judged if _counts_nulls(check, run)},
+            "columnMetrics": {check["column"]: {"nullCount": check["failed"]} for check in found if _counts_nulls(check, run)},
         },
     }  # fmt: skip
 
@@ -31,10 +32,9 @@ def _facet(name: str) -> dict[str, str]:
     return {"_producer": "urn:veilflow:report", "_schemaURL": f"{_SPEC}/{name}.json#/$defs/{name}"}
 
 
-def _judged(check: Mapping[str, Any], run: Mapping[str, Any]) -> bool:
-    """Of the source, and not only planned: a run that ended before judges nothing as passed."""
-    about_source = check.get("stage", "source") == "source"
-    return about_source and bool(check["evaluated"] or (check["passed"] and run["counts"]["read"]))
+def judged(check: Mapping[str, Any], run: Mapping[str, Any]) -> bool:
+    """Whether a check was not only planned: a run that ended before judges nothing as passed."""
+    return bool(check["evaluated"] or (check["passed"] and run["counts"]["read"]) or run["status"] == "succeeded")
 
 
 def _assertion(check: Mapping[str, Any]) -> dict[str, Any]:

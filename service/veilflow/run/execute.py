@@ -477,6 +477,7 @@ class _Run:
             resumed_chunks=self.resumed_chunks,
             increment=self._reading.increment,
             watermark=self._reading.watermark(plan, self.receipts, moved),
+            waived=self.variation.waived if self.variation else None,
         )
 
     @property

@@ -56,6 +56,8 @@ class ListedQuarantine:
     expires: str
     status: str
     reasons: tuple[Mapping[str, Any], ...]
+    #: The check that the run lets pass which has loaded the rows, if that was a release.
+    waived: Mapping[str, Any] | None
 
 
 def open_quarantine(
@@ -118,6 +120,7 @@ def list_quarantine(project: Path, environment: str) -> tuple[ListedQuarantine, 
     state = State(project)
     directories = {path.name: path for path in (state.directory / "quarantine").glob("*")}
     replays, days = state.replays(), cache(partial(_days, project, environment))
+    waived = {run["parent_run"]: run.get("waived") for run in state.runs_among(replays.values())}
     found = []
     for document in state.runs_among(directories):
         directory = directories[document["run_id"]]
@@ -131,7 +134,7 @@ def list_quarantine(project: Path, environment: str) -> tuple[ListedQuarantine, 
                 run_id=document["run_id"], pipeline=document["pipeline"], started=document["started"], rows=rows,
                 files=files, erased=sum(entry.erased for entry in entries),
                 expires=_expires(document, days(document["pipeline"])), status=_status(document, rows, replays),
-                reasons=tuple(document["quarantine"]),
+                reasons=tuple(document["quarantine"]), waived=waived.get(document["run_id"]),
             )
         )  # fmt: skip
     return tuple(found)

@@ -52,6 +52,7 @@ class Rekey:
     """What makes a run a re-key. ``left_key_versions`` are those that it leaves, by key domain, once it is prepared."""
 
     parent_run: str | None = None
+    waived: None = None
 
     def __init__(self, key_version: int | None = None) -> None:
         self._key_version = key_version

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,7 @@ from veilflow.model import (
     SourceConfig,
     SourceSchema,
     Start,
+    Waived,
 )
 from veilflow.quarantine import FILE, POSITION, RAW, REASONS, Held
 from veilflow.run.prepare import Loaded, Prepared
@@ -32,31 +33,6 @@ from veilflow.state import State
 
 _OURS = (POSITION, FILE, REASONS, RAW)
 _PUBLISHED = ("succeeded", "published_unreported")
-
-
-@dataclass(frozen=True)
-class Waived:
-    """A check that a release lets pass; ``column`` only where several checks have the expectation. Without ``stage`` it is
-    the check of the source, which held the rows back; the gate of the output is waived only by its name."""
-
-    expectation: str
-    column: str | None
-    reason: str
-    stage: Literal["source", "output", "both"] | None = None
-
-    def among(self, checks: Sequence[CheckPlan]) -> tuple[CheckPlan, ...]:
-        """The checks that it waives: one, or one at each stage. VEIL207 if there is none, or several are meant."""
-        named = [check for check in checks if check.type == self.expectation and self.column in (None, check.column)]
-        stages = {check.stage for check in named}
-        wanted = self.stage or ("source" if "source" in stages else "output")
-        found = tuple(check for check in named if wanted in ("both", check.stage))
-        if found and len(found) == len({check.stage for check in found}):
-            return found
-        listed = ", ".join(f"{one.type} --column {one.column!r} --stage {one.stage}" for one in (named or checks))
-        raise VeilError(
-            "VEIL207", "several checks have this expectation" if found else "the pipeline has no such check",
-            f"name one: {listed or 'none'}",
-        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -91,11 +67,26 @@ class Replay:
     def prepared(self, prepared: Prepared, _session: Session) -> Prepared:
         """The plan with its checks as a replay judges them."""
         plan = prepared.decision.plan
-        waived = self.waived.among(plan.checks) if self.waived is not None else ()
+        waived = _waived(plan.checks, self.waived) if self.waived is not None else ()
         # What is about the whole source cannot be said of the few rows that were held back.
         rows = [check for check in plan.checks if check.kind == "row" or check.stage == "output"]
         checks = tuple(_judged_again(check, check in waived) for check in rows)
         return replace(prepared, decision=replace(prepared.decision, plan=replace(plan, checks=checks)))
+
+
+def _waived(checks: Sequence[CheckPlan], meant: Waived) -> tuple[CheckPlan, ...]:
+    """The checks that are meant: one, or one at each stage. VEIL207 if there is none, or there are several."""
+    named = [check for check in checks if check.type == meant.expectation and meant.column in (None, check.column)]
+    stages = {check.stage for check in named}
+    wanted = meant.stage or ("source" if "source" in stages else "output")
+    found = tuple(check for check in named if wanted in ("both", check.stage))
+    if found and len(found) == len({check.stage for check in found}):
+        return found
+    listed = ", ".join(f"{one.type} --column {one.column!r} --stage {one.stage}" for one in (named or checks))
+    raise VeilError(
+        "VEIL207", "several checks have this expectation" if found else "the pipeline has no such check",
+        f"name one: {listed or 'none'}",
+    )  # fmt: skip
 
 
 def _judged_again(check: CheckPlan, waived: bool) -> CheckPlan:
@@ -196,4 +187,4 @@ class _Kept:
         return replace(cast_chunk(self.number, batch, positions, rejected, self.columns), file=file)
 
 
-__all__ = ["QuarantineSource", "Replay", "Waived", "refuse_later_runs", "refuse_replay"]
+__all__ = ["QuarantineSource", "Replay", "refuse_later_runs", "refuse_replay"]

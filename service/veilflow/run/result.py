@@ -21,6 +21,7 @@ from veilflow.model import (
     Receipt,
     RunResult,
     TableOutcome,
+    Waived,
 )
 from veilflow.run.chunk import FIRST
 from veilflow.run.incremental import increment_document, parse_increment
@@ -164,6 +165,7 @@ def run_document(result: RunResult) -> dict[str, Any]:
         "resumable": result.resumable,
         "resumed_chunks": result.resumed_chunks,
         "incremental": increment_document(result.increment, result.watermark),
+        "waived": None if result.waived is None else asdict(result.waived),
     }
 
 
@@ -202,6 +204,7 @@ def result_from_document(document: Mapping[str, Any]) -> RunResult:
         resumed_chunks=document.get("resumed_chunks"),
         increment=parse_increment(incremental := document.get("incremental")),
         watermark=incremental and incremental["watermark"]["after"],
+        waived=None if (waived := document.get("waived")) is None else Waived(**waived),
         target_kind=target["kind"],
         target_table=target["table"],
         target_location=target["location"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from veilflow.model import Waived
 from veilflow.run.prepare import Loaded, Prepared
 from veilflow.secret_stores.session import Session
 from veilflow.state import State
@@ -16,6 +17,10 @@ class Variation(Protocol):
     @property
     def parent_run(self) -> str | None:
         """The run whose rows it takes, if it is one's."""
+
+    @property
+    def waived(self) -> Waived | None:
+        """The check that it lets pass, if it is a release."""
 
     @property
     def left_key_versions(self) -> Mapping[str, int] | None:

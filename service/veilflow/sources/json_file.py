@@ -32,6 +32,7 @@ from veilflow.sources.storage import Storage
 
 _ROWS_A_PIECE = 8192
 _LARGEST_OBJECT = 64 << 20
+_KEY_TWICE = "has a key twice"
 
 
 class JsonSource:
@@ -167,8 +168,10 @@ class _Objects:
             return "has bytes that its encoding does not allow"
         try:
             found = self._decoder.decode(shown)
+        except _Refused as refused:
+            return refused.reason
         except (ValueError, RecursionError):
-            return "is not a JSON object with keys of its own"
+            return "is not JSON"
         if not isinstance(found, dict):
             return "is not a JSON object"
         row = {}
@@ -177,7 +180,7 @@ class _Objects:
             if name not in self._nested:
                 raise self._uncovered(name)
             if name in row:
-                return "is not a JSON object with keys of its own"
+                return _KEY_TWICE
             try:
                 row[name] = self._text(name, value)
             except RecursionError:
@@ -209,15 +212,23 @@ class _Objects:
         )  # fmt: skip
 
 
+class _Refused(ValueError):
+    """What Python's reader takes and JSON does not say."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError
+        raise _Refused(_KEY_TWICE)
     return found
 
 
 def _refuse(_text: str) -> Any:
-    raise ValueError
+    raise _Refused("has NaN or Infinity, which JSON does not know")
 
 
 def _encodes(value: str) -> bool:

@@ -63,6 +63,23 @@ def test_an_uncovered_key_or_nested_value_refuses_and_shows_no_value(file: Path,
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"a": NaN}', "has NaN or Infinity, which JSON does not know"),
+        (b'{"a": [-Infinity]}', "has NaN or Infinity, which JSON does not know"),
+        (b'{"a": 1, "a": 2}', "has a key twice"),
+        (b'{"a": 1, " a ": 2}', "has a key twice"),
+        (b'{"a": 1', "is not JSON"),
+        (b"[1]", "is not a JSON object"),
+    ],
+)
+def test_a_line_that_is_held_back_says_why(file: Path, line: bytes, reason: str) -> None:
+    """What Python writes and JSON does not know is told apart from what is no JSON at all."""
+    (chunk,) = read(file, line + b"\n", expected=("a",))
+    assert [row.reason for row in chunk.rejected] == [reason]
+
+
 def test_an_array_is_read_as_its_lines_are(file: Path) -> None:
     """Over several blocks."""
     objects = [b'{"a": "%d, ]}\xc3\xa9"}' % number for number in range(90_000)]
