@@ -66,6 +66,22 @@ def test_people_leave_a_database_treated(project: Project, origin: Store) -> Non
     assert b"Ada" not in (project.directory / "out/people.db").read_bytes()
 
 
+def test_people_who_were_held_back_join_with_the_types_of_their_database(project: Project, origin: Store) -> None:
+    """A database may give every value as its text; a replay knows of what type it was."""
+    suite = "expectations:\n  - {type: expect_column_values_to_be_in_set, kwargs: {column: city, value_set: [London]}, severity: warning}\n"
+    write(project, origin, place_of(origin, "people"), "kind: sqlite, path: out/people.db, table: people")
+    project.write(
+        "pipelines/people.yaml", (project.directory / "pipelines/people.yaml").read_text() + "expectations: people\n"
+    )
+    project.write("pipelines/expectations/people.yaml", suite)
+    assert project.veil("run", "people", "--direct", "--json").json["counts"]["quarantined"] == 1
+    project.write("pipelines/expectations/people.yaml", suite.replace("London", "London, Oslo"))
+    done = project.veil("quarantine", "replay", "last", "--direct", "--json")
+    assert done.status == 0, done.err
+    rows = [(age, name, email, city) for _id, name, email, age, city in project.rows()]
+    assert sorted(rows, key=str) == sorted(LOADED, key=str)
+
+
 def test_a_new_column_in_the_database_refuses_the_next_run(project: Project, origin: Store) -> None:
     """Nothing remembers the columns of yesterday, and the policy is closed."""
     write(project, origin, place_of(origin, "people"), "kind: sqlite, path: out/people.db, table: people")

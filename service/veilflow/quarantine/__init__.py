@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from veilflow.errors import VeilError
-from veilflow.model import Chunk, Container, Containers, QuarantinedRow, Wrapped
+from veilflow.model import Chunk, ColumnType, Container, Containers, QuarantinedRow, Wrapped
+from veilflow.quarantine import column_types
+from veilflow.quarantine.column_types import recorded_types
 from veilflow.quarantine.files import (
     FORMAT,
     FileContainers,
@@ -31,14 +33,15 @@ from veilflow.quarantine.manifest import Entry, Manifest
 
 __all__ = [
     "FILE", "FORMAT", "POSITION", "RAW", "REASONS", "Entry", "FileContainers", "Held", "Manifest", "Match", "Quarantine",
-    "parse_recipient", "read_table", "write_private",
+    "parse_recipient", "read_table", "recorded_types", "write_private",
 ]  # fmt: skip
 
 
 class Quarantine:
     """What one run holds back, with its manifest under ``directory/<run id>``; ``keys`` bind that (see ``Manifest``);
     ``wrapped`` is the recipient's private key as the manifest keeps it, for one that this run made. ``in_target`` is where
-    the containers go with their chunks; without it they are files beside the manifest."""
+    the containers go with their chunks; without it they are files beside the manifest. ``types`` are those of the columns,
+    for a replay."""
 
     def __init__(
         self,
@@ -48,16 +51,18 @@ class Quarantine:
         keys: Sequence[bytes],
         wrapped: Wrapped | None = None,
         in_target: Containers | None = None,
+        types: Mapping[str, ColumnType] | None = None,
     ) -> None:
         self._directory, self._run_id, self._in_target = directory / run_id, run_id, in_target
         self._containers: Containers = in_target or FileContainers(self._directory)
         self._recipient, self._wrapped = parse_recipient(recipient), wrapped
+        self._types = column_types.as_text(types or {})
         self._manifest, self._lock = Manifest(self._directory, keys), threading.Lock()
 
     def write(self, chunk: Chunk, rows: Sequence[QuarantinedRow]) -> Container | None:
         """Keep ``rows`` of ``chunk``; durable when this returns, but for a container that the target is to keep with the
         chunk: that is returned. The same chunk again replaces its container."""
-        encrypted = encrypt_table(_table(chunk, rows, self._run_id), self._recipient)
+        encrypted = encrypt_table(_table(chunk, rows, self._run_id, self._types), self._recipient)
         container = Container(container_name(chunk.number), encrypted)
         digest = hashlib.sha256(encrypted).hexdigest()
         store = None if self._in_target is None else "target"
@@ -92,7 +97,7 @@ class Quarantine:
             ) from None  # fmt: skip
 
 
-def _table(chunk: Chunk, rows: Sequence[QuarantinedRow], run_id: str) -> pa.Table:
+def _table(chunk: Chunk, rows: Sequence[QuarantinedRow], run_id: str, types: str) -> pa.Table:
     indices = pa.array([row.row for row in rows], pa.int64())
     # take() gives a null row for a null index: a rejected row has no columns, only its bytes.
     table = pa.Table.from_batches([chunk.raw]).take(indices)
@@ -101,5 +106,5 @@ def _table(chunk: Chunk, rows: Sequence[QuarantinedRow], run_id: str) -> pa.Tabl
     table = table.append_column(REASONS, pa.array([list(row.reasons) for row in rows], pa.list_(pa.string())))
     table = table.append_column(RAW, pa.array([row.raw for row in rows], pa.binary()))
     return table.replace_schema_metadata(
-        {"format": FORMAT, "run": run_id, "chunk": str(chunk.number), "rows": str(len(rows))}
+        {"format": FORMAT, "run": run_id, "chunk": str(chunk.number), "rows": str(len(rows)), column_types.KEY: types}
     )

@@ -272,7 +272,8 @@ def quarantine_for(opened: Opened, directory: Path, run_id: str) -> Quarantine:
     if opened.work.plan.held_in == "target":
         assert isinstance(opened.target, KeepsContainers)  # the pipeline's file is refused otherwise
         in_target = opened.target.containers(run_id)
-    return Quarantine(directory, run_id, opened.recipient, opened.manifest_keys, opened.wrapped, in_target)
+    types = {column.name: column.type for column in opened.work.plan.columns}
+    return Quarantine(directory, run_id, opened.recipient, opened.manifest_keys, opened.wrapped, in_target, types)
 
 
 def _recipient(prepared: Prepared, ring: KeyRing, session: Session) -> tuple[str, Wrapped | None]:

@@ -24,7 +24,7 @@ from veilflow.model import (
     Start,
     Waived,
 )
-from veilflow.quarantine import FILE, POSITION, RAW, REASONS, Held
+from veilflow.quarantine import FILE, POSITION, RAW, REASONS, Held, recorded_types
 from veilflow.run.prepare import Loaded, Prepared
 from veilflow.secret_stores.session import Session
 from veilflow.sources.arrow_types import column_type
@@ -144,13 +144,12 @@ class QuarantineSource:
         return tuple(FileIdentity(f"{held.run_id}/{name}", size, 0) for name, size in sizes)
 
     def schema(self) -> SourceSchema:
-        """The columns as they were read, with the types that the pipeline declares now."""
+        """The columns as they were read, with the types that the pipeline declares now, else those that their source knew."""
         _entry, table = next(self._held.tables(self._identities))
         fields = [field for field in table.schema if field.name not in _OURS]
-        types = self._config.types
-        return SourceSchema(
-            tuple(SourceColumn(field.name, types.get(field.name, column_type(field.type))) for field in fields)
-        )
+        plain = {field.name: column_type(field.type) for field in fields}
+        types = {**plain, **recorded_types(table), **self._config.types}
+        return SourceSchema(tuple(SourceColumn(field.name, types[field.name]) for field in fields))
 
     def fingerprints(self, _key: bytes) -> tuple[str, ...]:
         """A replay is not resumed."""
