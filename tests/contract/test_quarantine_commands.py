@@ -46,7 +46,7 @@ def last(project: Any) -> str:
 def test_lists_and_shows_without_values_unless_asked(held: Any) -> None:
     """Counts and reasons; the values need the private key and a record of who looked."""
     listed, shown = held.veil("quarantine", "list"), held.veil("quarantine", "show", "last")
-    assert "held" in listed.out and "1 rows" in shown.out
+    assert "held" in listed.out and "1 row" in shown.out
     assert "Bo" not in listed.out + shown.out + listed.err + shown.err
     values = held.veil("quarantine", "show", "last", "--show-values", "--json").json
     assert values["rows"][0]["values"]["name"] == "Bo" and values["rows"][0]["position"] == 1
@@ -174,7 +174,7 @@ def test_finds_and_erases_a_person_by_a_value_from_stdin(held: Any) -> None:
     found = pipe(held, "bo@example.org\n", "find", "--subject")
     assert (found.returncode, "row 2  email" in found.stdout) == (0, True)
     erased = pipe(held, "bo@example.org", "erase", "--subject")
-    assert "1 rows erased" in erased.stdout
+    assert "1 row erased" in erased.stdout
     assert pipe(held, "bo@example.org", "find", "--subject").stdout.strip() == "no row"
     assert "bo@example" not in found.stdout + erased.stdout
     assert b"bo@example" not in (held.directory / ".veil/state.db").read_bytes()
@@ -214,7 +214,7 @@ def test_rows_go_to_the_recipient_that_the_pipeline_names(held: Any, tmp_path: P
 def test_purges_by_name_and_leaves_what_is_not_expired(held: Any) -> None:
     """Retention is 30 days unless the pipeline says another number."""
     assert "nothing" in held.veil("quarantine", "purge", "--expired").out
-    assert "1 rows removed" in held.veil("quarantine", "purge", "last").out
+    assert "1 row removed" in held.veil("quarantine", "purge", "last").out
     assert held.veil("quarantine", "replay", "--direct", "last", "--json").json["errors"][0]["code"] == "VEIL322"
     assert held.veil("quarantine", "purge").status == 2
 
@@ -249,7 +249,7 @@ def test_a_run_that_cannot_be_opened_hides_no_other_from_a_request(held: Any) ->
     theirs = last(held)
     done = pipe(held, "BO@example.org", "erase", "--subject")
     assert done.returncode == 2
-    assert f"{ours}: 1 rows erased" in done.stdout
+    assert f"{ours}: 1 row erased" in done.stdout
     assert f"not looked into: {theirs}" in done.stderr
     found = json.loads(pipe(held, "bo@example.org", "find", "--subject", "--json").stdout)
     assert [(one["run_id"], one["code"]) for one in found["errors"]] == [(theirs, "VEIL221")]

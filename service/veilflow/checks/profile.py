@@ -58,12 +58,14 @@ class ProfiledColumn:
 
 @dataclass(frozen=True, slots=True)
 class ProposedColumn:
-    """What is proposed for one column, as entries of a suite; ``nulls`` is a share of the rows."""
+    """What is proposed for one column, as entries of a suite; ``nulls`` is a share of the rows; ``whole_numbers`` says of
+    a column of texts that each is one, so that the pipeline could declare it so."""
 
     name: str
     type: str
     nulls: float
     expectations: tuple[Mapping[str, Any], ...]
+    whole_numbers: bool = False
 
 
 def propose(column: ProfiledColumn, *, whole: bool, is_name: Callable[[str], bool]) -> ProposedColumn:
@@ -79,7 +81,15 @@ def propose(column: ProfiledColumn, *, whole: bool, is_name: Callable[[str], boo
         found.append({"type": "expect_column_values_to_be_unique", "kwargs": {}})
     entries = tuple({"type": one["type"], "kwargs": {"column": column.name, **one["kwargs"]}} for one in found)
     share = column.raw.null_count / len(column.raw) if len(column.raw) else 0.0
-    return ProposedColumn(column.name, column.type.name, share, entries)
+    return ProposedColumn(column.name, column.type.name, share, entries, _whole_numbers(column))
+
+
+def _whole_numbers(column: ProfiledColumn) -> bool:
+    """Whether all texts are integers as an integer is written: a number with zeros in front is a code."""
+    texts = column.values.drop_null()
+    if column.type.name != "text" or len(texts) < BEHIND:
+        return False
+    return bool(pc.all(pc.match_substring_regex(texts, r"^(0|-?[1-9][0-9]{0,17})$")).as_py())
 
 
 def _expect(kind: str, **kwargs: Any) -> dict[str, Any]:

@@ -156,7 +156,7 @@ class Output:
 
         print(f"{source}  {done.counts.read:,} read · {done.counts.loaded:,} written to {out}")
         for left in done.left_out:
-            print(f"LEFT OUT  {left.rows:,} rows: {left_out_words(left)}")
+            print(f"LEFT OUT  {rows_of(left.rows)}: {left_out_words(left)}")
         print("\n".join(aligned([("column", "class", "treatment"), *done.columns])))
         print("key     made for this call and forgotten: these pseudonyms match no other run's")
 
@@ -271,11 +271,11 @@ def run_lines(document: Mapping[str, Any], plan: Mapping[str, Any] | None) -> li
     lines += [f"waived  {waiver_words(waived)}"] if (waived := document.get("waived")) else []
     held = [
         ("FAIL", row["reason"] if row["column"] is None or row["expectation"] else f"{row['column']} {row['reason']}",
-         f"{row['rows']:,} rows", "quarantined", _place_text(row["place"]))
+         rows_of(row["rows"]), "quarantined", _place_text(row["place"]))
         for row in document["quarantine"]
     ]  # fmt: skip
     warned = [
-        ("WARN", check["title"], f"{check['failed']:,} rows" if check["failed"] else "", "loaded", _place_text(check["place"]))
+        ("WARN", check["title"], rows_of(check["failed"]) if check["failed"] else "", "loaded", _place_text(check["place"]))
         for check in document.get("checks", ()) if check["on_fail"] == "warn" and check["evaluated"] and (check["failed"] or not check["passed"])
     ]  # fmt: skip
     lines += aligned(held + warned)
@@ -439,6 +439,11 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         return []
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def rows_of(count: int) -> str:
+    """A count of rows in words."""
+    return f"{count:,} row{'s' * (count != 1)}"
 
 
 def printable(text: str) -> str:

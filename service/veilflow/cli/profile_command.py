@@ -72,6 +72,9 @@ def _write(out: Path, text: str) -> None:
         raise VeilError("VEIL101", f"{out} cannot be written", "name a place with --out where you may write") from None
 
 
+_WHOLE = "; all are whole numbers: declare {type: integer} in the pipeline's columns and profile again for a range"
+
+
 def _document(found: Profile) -> dict[str, Any]:
     return {
         "schema": "veilflow/profile/1",
@@ -79,7 +82,13 @@ def _document(found: Profile) -> dict[str, Any]:
         "sampled": found.sampled,
         "rows": found.rows,
         "columns": [
-            {"name": column.name, "type": column.type, "null_share": round(column.nulls, 2)} for column in found.columns
+            {
+                "name": column.name,
+                "type": column.type,
+                "null_share": round(column.nulls, 2),
+                "whole_numbers": column.whole_numbers,
+            }
+            for column in found.columns
         ],
         "suite": {
             "name": Path(found.source).stem,
@@ -94,7 +103,7 @@ def _lines(found: Profile) -> Iterator[str]:
     yield f"name: {_scalar(Path(found.source).stem)}\n"
     yield "expectations:\n"
     for column in found.columns:
-        yield f"  # {_scalar(column.name)}: {column.type}, {column.nulls:.0%} null\n"
+        yield f"  # {_scalar(column.name)}: {column.type}, {column.nulls:.0%} null{_WHOLE * column.whole_numbers}\n"
         for one in column.expectations:
             yield f"  - type: {one['type']}\n    kwargs: {_mapping(one['kwargs'])}\n"
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from veilflow.cli.options import HERE, Common
-from veilflow.cli.output import Output, aligned, printable, waiver_words
+from veilflow.cli.output import Output, aligned, printable, rows_of, waiver_words
 from veilflow.errors import VeilError
 
 if TYPE_CHECKING:
@@ -94,8 +94,8 @@ def _show_reasons(opened: OpenedQuarantine, common: Common) -> int:
     if common.json:
         _document(common, "quarantine", run_id=held.run_id, rows=rows, erased=erased, reasons=reasons, events=events)
         return 0
-    print(f"run {held.run_id}: {rows:,} rows held back, files whole" + (f", {erased:,} erased" if erased else ""))
-    for line in aligned([(f"{one['rows']:,} rows", one["column"] or "", one["reason"]) for one in reasons]):
+    print(f"run {held.run_id}: {rows_of(rows)} held back, files whole" + (f", {erased:,} erased" if erased else ""))
+    for line in aligned([(rows_of(one["rows"]), one["column"] or "", one["reason"]) for one in reasons]):
         print(line)
     for event in events:
         print(_event(event))
@@ -153,7 +153,7 @@ def export(run_id: str, *, recipient: str, out: Path, identity: Identity = None,
         data, rows = opened.held.export(opened.identities, recipient)
         _record(common, "quarantine export", opened, rows=rows, recipient=recipient)
         write_private(out.resolve(), data)
-    _say(common, "quarantine_export", f"{rows:,} rows in {out}", run_id=opened.held.run_id, rows=rows, out=str(out))
+    _say(common, "quarantine_export", f"{rows_of(rows)} in {out}", run_id=opened.held.run_id, rows=rows, out=str(out))
     return 0
 
 
@@ -247,7 +247,7 @@ def purge(*run_ids: str, expired: bool = False, common: Common = HERE) -> int:
         _record(common, "quarantine purge", opened, rows=purged[opened.held.run_id])
 
     closed = _each_opened(common, run_ids, None, remove)
-    words = ", ".join(f"{run_id}: {rows:,} rows removed" for run_id, rows in purged.items()) or "nothing was removed"
+    words = ", ".join(f"{run_id}: {rows_of(rows)} removed" for run_id, rows in purged.items()) or "nothing was removed"
     return _told(common, "quarantine_purge", words, closed, purged=purged)
 
 
@@ -298,7 +298,7 @@ def erase(*, subject: bool, column: str | None = None, identity: Identity = None
             _record(common, "quarantine erase", opened, rows=rows)
 
     closed = _each_opened(common, _holding(common), identity, remove)
-    words = ", ".join(f"{run_id}: {rows:,} rows erased" for run_id, rows in erased.items()) or "no row"
+    words = ", ".join(f"{run_id}: {rows_of(rows)} erased" for run_id, rows in erased.items()) or "no row"
     return _told(common, "quarantine_erase", words, closed, erased=erased)
 
 

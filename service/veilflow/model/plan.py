@@ -230,4 +230,4 @@ class Limit:
         return self.share is None or rows <= self.share * of
 
     def __str__(self) -> str:
-        return f"{self.rows} rows" if self.rows is not None else f"{(self.share or 0) * 100:g} %"
+        return f"{self.rows} row{'s' * (self.rows != 1)}" if self.rows is not None else f"{(self.share or 0) * 100:g} %"

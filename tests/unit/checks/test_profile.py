@@ -199,6 +199,23 @@ def test_uniqueness_is_proposed_only_of_a_sample_that_is_the_whole() -> None:
     assert "be_unique" not in json.dumps(proposed(column(ids), whole=False))
 
 
+@pytest.mark.parametrize(
+    ("cells", "whole"),
+    [
+        (["17", "0", "-4", None], True),
+        (["17", "007"], False),
+        (["17", "1.0"], False),
+        (["17", ""], False),
+        (["9" * 19], False),
+    ],
+)
+def test_texts_that_are_whole_numbers_are_told_as_such(cells: list[Any], whole: bool) -> None:
+    """A code with zeros in front would lose them; of few rows nothing is said."""
+    assert propose(column(cells * BEHIND), whole=True, is_name=lambda _text: False).whole_numbers is whole
+    assert not propose(column(cells), whole=True, is_name=lambda _text: False).whole_numbers
+    assert not propose(column([17] * BEHIND, "integer"), whole=True, is_name=lambda _text: False).whole_numbers
+
+
 def test_a_share_of_nulls_is_rounded_down() -> None:
     """The share of rows that are there; a decimal column has its own ends."""
     amounts = [Decimal("1.10")] * 150 + [Decimal("9.95")] * 49 + [None]
