@@ -231,7 +231,6 @@ def _short_lived(pipeline: PipelineConfig, names: NamesConfig, session: Session)
 def import_engines() -> None:
     """Import what takes long to import and nearly every run uses, for a caller that has to wait anyway."""
     import polars  # noqa: F401
-    import sqlalchemy  # noqa: F401
 
 
 def open_parts(prepared: Prepared, run_id: str, session: Session, key_version: int | None = None) -> Opened:

@@ -10,8 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import psycopg
-from sqlalchemy import Column, MetaData, Table
-from sqlalchemy.schema import CreateTable
+from psycopg.sql import Identifier
 
 from veilflow.databases.postgresql import LOADING, connect, mapped
 from veilflow.errors import VeilError, raise_all
@@ -43,7 +42,7 @@ from veilflow.targets.metadata import (
     refuse_differences,
     same_number,
 )
-from veilflow.targets.postgresql_types import DIALECT, is_sent_as_it_is, sql_type, wanted_types
+from veilflow.targets.postgresql_types import is_sent_as_it_is, wanted_types
 from veilflow.targets.postgresql_writer import PostgresqlWriter
 from veilflow.targets.reading import Rows, SqlView, no_table, portions
 from veilflow.targets.values import unheld
@@ -241,9 +240,8 @@ class PostgresqlTarget:
         return f"{postgresql_staging.SCHEMA}.{_quote(postgresql_staging.table_of(self._run_id))}"
 
     def _create(self) -> str:
-        columns = [Column(field.name, sql_type(field.type)) for field in self._schema]
-        table = Table(postgresql_staging.table_of(self._run_id), MetaData(schema=postgresql_staging.SCHEMA), *columns)
-        return str(CreateTable(table).compile(dialect=DIALECT))
+        columns = ", ".join(f"{_quote(name)} {kind}" for name, kind in wanted_types(self._schema).items())
+        return f"create table {self._staging} ({columns})"
 
     def _like(self, added: Mapping[str, str]) -> str:
         """With the table's types, NOT NULL and CHECK, so that a row that it does not take is refused with its chunk."""
@@ -477,4 +475,4 @@ def _qualified(name: str) -> str:
 
 
 def _quote(name: str) -> str:
-    return str(DIALECT.identifier_preparer.quote_identifier(name))
+    return Identifier(name).as_string()

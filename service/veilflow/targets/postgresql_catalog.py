@@ -225,12 +225,6 @@ def closed(connection: psycopg.Connection[Any], shown: str, found: Relation) -> 
 # --- shape -------------------------------------------------------------------------------
 
 
-def comparable(kind: str) -> str:
-    """A type's name as both SQLAlchemy and PostgreSQL's catalogue are brought to."""
-    name = str(kind).lower().replace(" ", "")
-    return {"timestampwithouttimezone": "timestamp", "timestampwithtimezone": "timestamptz"}.get(name, name)
-
-
 def lacking(found: Relation, wanted: Mapping[str, str]) -> dict[str, str]:
     """The columns of the output that the table has not, with their types."""
     return {name: kind for name, kind in wanted.items() if name not in found.columns}
@@ -253,21 +247,20 @@ def differences(found: Relation, wanted: Mapping[str, str], addable: Collection[
 def same_types(found: Relation, wanted: Mapping[str, str]) -> bool:
     """Whether the table's types are the very ones of the output, as far as it has its columns."""
     there = {name: column.kind for name, column in found.columns.items() if name in wanted}
-    return all(comparable(kind) == comparable(wanted[name]) for name, kind in there.items())
+    return all(kind == wanted[name] for name, kind in there.items())
 
 
 def _takes(column: Column, wanted: str) -> bool:
     """Whether the column stores each value of the type exactly, or refuses it."""
-    base, kind = comparable(column.base), comparable(wanted)
-    if base == kind:
+    if column.base == wanted:
         return True
     sized = _SIZED.fullmatch(column.base)
-    if kind == "bigint":
+    if wanted == "bigint":
         return column.base in _INTEGERS or column.base == "numeric" or bool(sized and sized[1] == "numeric")
-    if kind == "text":
+    if wanted == "text":
         varying = column.base == "character varying" or bool(sized and sized[1] == "character varying")
         return varying or column.from_text is not None
-    scale = _SIZED.fullmatch(wanted.lower().replace(", ", ","))
+    scale = _SIZED.fullmatch(wanted)
     if scale is None or scale[1] != "numeric":
         return False
     return column.base == "numeric" or bool(

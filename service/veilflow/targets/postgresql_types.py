@@ -5,20 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg.types.numeric import DecimalBinaryDumper
-from sqlalchemy import BigInteger, Boolean, Date, Double, LargeBinary, Numeric, Text
-from sqlalchemy.dialects import postgresql as postgresql_dialect
-from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from veilflow.targets.postgresql_catalog import Column
 from veilflow.targets.values import each_column, has_nul, is_unsigned_64, refuse_longer, unheld, whole_microseconds
-
-#: Not the drivers' own style of parameters, with which SQLAlchemy doubles a % in names.
-DIALECT: Any = postgresql_dialect.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
 
 _UUID = "^[0-9A-Fa-f]{8}(-?)[0-9A-Fa-f]{4}(-?)[0-9A-Fa-f]{4}(-?)[0-9A-Fa-f]{4}(-?)[0-9A-Fa-f]{12}$"
 _LENGTH = re.compile(r"character varying\((\d+)\)")
@@ -32,28 +25,28 @@ _FIRST_DAY, _DAY = -2_440_588, 86_400_000_000
 _WIDTHS = {"smallint": pa.int16(), "integer": pa.int32()}
 
 
-def sql_type(kind: pa.DataType) -> Any:
-    """The type of a column that we make."""
+def sql_type(kind: pa.DataType) -> str:
+    """The type of a column that we make, as the catalogue writes it."""
     if is_unsigned_64(kind):
-        return Numeric(20, 0)
+        return "numeric(20,0)"
     if pa.types.is_integer(kind):
-        return BigInteger()
+        return "bigint"
     if pa.types.is_floating(kind):
-        return Double()
+        return "double precision"
     if pa.types.is_decimal(kind):
-        return Numeric(kind.precision, kind.scale)
+        return f"numeric({kind.precision},{kind.scale})"
     if pa.types.is_boolean(kind):
-        return Boolean()
+        return "boolean"
     if pa.types.is_date(kind):
-        return Date()
+        return "date"
     if pa.types.is_timestamp(kind):
-        return TIMESTAMP(timezone=kind.tz is not None)
-    return LargeBinary() if pa.types.is_binary(kind) else Text()
+        return f"timestamp {'without' if kind.tz is None else 'with'} time zone"
+    return "bytea" if pa.types.is_binary(kind) else "text"
 
 
 def wanted_types(schema: pa.Schema) -> dict[str, str]:
     """The type of each column that we would make."""
-    return {field.name: str(sql_type(field.type).compile(dialect=DIALECT)).lower() for field in schema}
+    return {field.name: sql_type(field.type) for field in schema}
 
 
 def is_sent_as_it_is(column: Column) -> bool:
