@@ -270,6 +270,57 @@ def test_a_schema_that_is_not_there_is_refused_in_the_plan(store: Store) -> None
     assert (caught.value.code, '"crm"' in caught.value.problem) == ("VEIL214", True)
 
 
+def test_a_schema_that_the_role_may_not_use_is_told_in_the_plan(store: Store) -> None:
+    """Usage and create, each with the grant that lacks."""
+    with role(store, "loader") as seen:
+        store.sql(f"grant create on database {(store.url or '').rpartition('/')[2]} to loader")
+        store.sql("create schema crm")
+        for privilege in ("usage", "create"):
+            with pytest.raises(VeilError) as caught:
+                seen.target("crm.people", schema=PEOPLE.schema).inspect()
+            assert (caught.value.code, f'grant {privilege} on schema "crm"' in caught.value.hint) == ("VEIL402", True)
+            store.sql(f"grant {privilege} on schema crm to loader")
+        assert seen.target("crm.people", schema=PEOPLE.schema).inspect() == "swap"
+        store.sql("drop schema crm cascade")
+
+
+@pytest.mark.parametrize(
+    ("search_path", "name", "said"),
+    [
+        ("crm, public", "crm.people", "say `table: people`"),
+        ("public, crm", "crm.people", "say `table: people`"),
+        ("other", "crm.people", "say `table: people`, as a user whose search_path begins with \"crm\""),
+        ("public, crm", "people", None), ("other, crm", "people", None), ("other", "people", None), ("other", "other.people", None),
+    ],
+)  # fmt: skip
+def test_what_is_known_of_a_table_is_found_or_the_plan_refuses(
+    store: Store, search_path: str, name: str, said: str | None
+) -> None:
+    """Key versions and checkpoints stand under the table's name in the first schema of the search_path: another one of
+    either would begin anew beside rows of another key version."""
+    database = (store.url or "").rpartition("/")[2]
+    store.sql("create schema crm; create schema other")
+    store.sql(f"alter database {database} set search_path = crm, public")
+    store.run("01A", PEOPLE, table="people")
+    store.sql(f"alter database {database} set search_path = {search_path}")
+    if said is None:
+        store.run("01B", PEOPLE, table=name, mode="append")
+        expected = 6 if "crm" in search_path else 3
+        assert store.sql("select count(*) from crm.people") == [(expected,)]
+    else:
+        with pytest.raises(VeilError) as caught:
+            store.target(name, "append", PEOPLE.schema).inspect()
+        assert (caught.value.code, caught.value.hint) == ("VEIL214", said)
+
+
+def test_a_row_that_is_larger_than_a_page_is_told_as_such(store: Store) -> None:
+    """No check or trigger is at fault, as the hint for other values says."""
+    wide = pa.table({f"c{number}": ["x" * 30] for number in range(1600)})
+    with pytest.raises(VeilError) as caught:
+        store.run("01A", wide, table="wide")
+    assert caught.value.code == "VEIL319" and "8 kB" in caught.value.hint
+
+
 @pytest.mark.parametrize("name", ["select", 'a "b" c', "Größe 王 %s {x}", "x" * 63, "é" * 31])
 def test_awkward_names_are_taken_as_they_are(store: Store, name: str) -> None:
     """As table, schema and column; longer ones are refused, for PostgreSQL would cut them off in silence."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyrage
 import pytest
-from stores import Store
+from stores import Store, name_warehouse
 
 if TYPE_CHECKING:
     from conftest import Project
@@ -268,6 +268,17 @@ def test_a_target_of_files_has_no_table_for_rows(project: Project, kind: str) ->
     (error,) = [one for one in done.json["errors"] if "quarantine" in one["problem"]]
     assert (done.status, error["code"], error["place"]["line"]) == (2, "VEIL202", 7)
     assert "sqlite, duckdb, postgresql, mariadb" in error["hint"]
+
+
+def test_a_dialect_of_sqlalchemy_has_no_table_for_rows(project: Project) -> None:
+    """VEIL202 with the place, before anybody connects."""
+    name_warehouse(project, Store("postgresql", url="postgresql://veil@127.0.0.1:1/none", dialect="postgresql+psycopg"))
+    target = "kind: sqlalchemy, connection: warehouse, table: people"
+    project.write("pipelines/people.yaml", PIPELINE.replace("TARGET", target))
+    project.write("pipelines/expectations/people.yaml", SUITE)
+    done = project.veil("plan", "people", "--json")
+    (error,) = [one for one in done.json["errors"] if "quarantine" in one["problem"]]
+    assert (done.status, error["code"], error["place"]["line"]) == (2, "VEIL202", 7)
 
 
 @pytest.mark.live

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -103,6 +106,42 @@ def test_a_row_that_does_not_fit_a_narrower_column_is_refused_with_its_chunk(sto
     assert target.publish({}) == 2
     target.close()
     assert sorted(store.sql("select id, name from people")) == [(1, "Ada"), (2, "Bo")]
+
+
+def test_a_check_of_the_table_refuses_before_anything_is_published(store: Store) -> None:
+    """Staging has the table's types and not its CHECKs, which the probe's values would break: publishing finds them."""
+    store.sql("create table people (id bigint check (id < 2), name varchar(9))")
+    target = store.target("people", "append", KEYED.schema)
+    target.open("01A")
+    with target.writer() as writer:
+        writer.load(KEYED, receipt(0, 2))
+    refused("VEIL319", lambda: target.publish({}))
+    target.close()
+    assert store.sql("select * from people") == []
+
+
+def test_neither_a_row_nor_the_password_is_in_an_error_however_it_is_looked_at(store: Store) -> None:
+    """As text, with its traceback, pickled; and what SQLAlchemy raised, which holds the row for whoever asks, is cut off
+    and prints no parameters."""
+    target = staged(store, "01A")
+    store.sql(f"alter table {target._staging} add check (name <> 'Lovelace')")
+    row = pa.table({"id": pa.array([3], pa.int64()), "name": ["Lovelace"]})
+    with target.writer() as writer:
+        error = refused("VEIL319", lambda: writer.load(row, receipt(1, 1)))
+    target.close()
+    cause = error.__context__
+    assert isinstance(cause, sa.exc.DBAPIError) and cause.hide_parameters and "Lovelace" in str(cause.params)
+    assert error.__suppress_context__ and error.__cause__ is None
+    for shown in (str(error), repr(error), "".join(traceback.format_exception(error)), str(pickle.dumps(error))):
+        assert "Lovelace" not in shown and "loopback-only-secret" not in shown
+
+
+def test_a_user_without_rights_is_told_which_ones_a_dialect_needs(store: Store) -> None:
+    """And not of a staging database that this kind does not use."""
+    url = (store.url or "").replace("loopback-only-secret", "another-secret")
+    wrong = replace(store, url=url)
+    error = refused("VEIL402", lambda: wrong.target("people", schema=KEYED.schema).inspect())
+    assert "default schema" in error.hint and "veilflow_staging" not in error.hint
 
 
 def test_rows_that_others_refer_to_are_merged_and_not_replaced(store: Store) -> None:

@@ -67,6 +67,20 @@ def test_what_was_loaded_is_staged_receipted_and_published(store: Store) -> None
     target.close()
 
 
+def test_a_chunk_of_which_a_statement_fails_is_not_told_to_be_loaded(database: Store) -> None:
+    """Drivers' commit() is silent where the transaction had failed before: here the receipt is one that is there."""
+    target = database.target()
+    target.open("01A")
+    with target.writer() as writer:
+        writer.load(ROWS, receipt(0))
+        with pytest.raises(VeilError):
+            writer.load(ROWS, receipt(0))
+        assert target.staged_rows() == 3
+        writer.load(ROWS, receipt(1))
+    assert (target.publish({}), sorted(target.receipts())) in [(6, [0, 1]), (6, [])]
+    target.close()
+
+
 def test_discarding_leaves_nothing(store: Store, tmp_path: Path) -> None:
     """No table, no file, no part of one."""
     target = store.target()

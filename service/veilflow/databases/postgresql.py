@@ -93,6 +93,12 @@ def mapped(error: BaseException, columns: Sequence[str] = ()) -> VeilError:
         return took_too_long(_TOOK_TOO_LONG[state])
     if state in _BETWEEN_ROWS:
         return _BETWEEN_ROWS[state](getattr(getattr(error, "diag", None), "constraint_name", None))
+    if state == "54000":
+        return VeilError(
+            "VEIL319",
+            "a row is larger than PostgreSQL's tables or indexes take (SQLSTATE 54000)",
+            "drop or shorten columns in the policy: a row has 8 kB, in which a long text takes 18 bytes, and an entry of an index 2.7 kB",
+        )  # fmt: skip
     if state.startswith(("22", "23", "54")):
         return VeilError(
             "VEIL319",

@@ -205,6 +205,12 @@ def mapped(error: BaseException, columns: Sequence[str] = ()) -> VeilError:
     if isinstance(error, VeilError):
         return error
     own = _by_code(getattr(error, "orig", None) or error, columns)
+    if own is not None and own.code == "VEIL402":
+        return VeilError(
+            "VEIL402", own.problem,
+            "check the credential in its store; the user must be allowed to make tables in its default schema, and to "
+            "select, insert, update and delete there",
+        )  # fmt: skip
     if own is not None and own.code != "VEIL102":
         return own
     if isinstance(error, IntegrityError | DataError):

@@ -55,6 +55,7 @@ _NAMESPACE_OF_TABLE = """
 select coalesce((select nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = to_regclass(%s)),
                 current_schema())
 """
+_MAY_IN_SCHEMA = "select has_schema_privilege(%s, 'usage'), has_schema_privilege(%s, 'create')"
 _MOST_COLUMNS = 1600
 _LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer names off in silence
 _PATIENCE_SECONDS = 30
@@ -95,6 +96,8 @@ class PostgresqlTarget:
     def inspect(self) -> Publish:
         with self._connect() as connection:
             raise_all([*postgresql_staging.problems(connection), *self._problems(connection)])
+            namespace = self._namespace_of(connection) or self._namespace
+            raise_all(postgresql_staging.past_elsewhere(connection, namespace, self._table, self._shown))
             how = self._how(connection)
             self._refuse_mortal_owner(connection)
             return how
@@ -105,20 +108,21 @@ class PostgresqlTarget:
         if namespace is None:
             named = f'the schema "{self._namespace}" does not exist' if self._namespace else "the user's search_path names no schema that exists"  # fmt: skip
             return [VeilError("VEIL214", named, "create it, or name another one: `table: schema.table`")]
+        usage, create = connection.execute(_MAY_IN_SCHEMA, (namespace, namespace)).fetchone() or (False, False)
+        if not usage:
+            return [self._denied(namespace, "use", "usage")]
         found = catalog.relation(connection, self._target)
         if found is not None:
             closed = catalog.closed(connection, self._shown, found) if self._added(found) else []
             return closed + catalog.unusable(self._shown, found, _NEEDED[self._output.mode])
-        row = connection.execute("select has_schema_privilege(%s, 'create')", (namespace,)).fetchone()
-        if row and row[0]:
-            return []
-        return [
-            VeilError(
-                "VEIL402",
-                f'the database user may not make a table in the schema "{namespace}"',
-                f'as its owner: grant create on schema "{namespace}" to the role, or make the table for it',
-            )  # fmt: skip
-        ]
+        return [] if create else [self._denied(namespace, "make a table in", "create", ", or make the table for it")]
+
+    @staticmethod
+    def _denied(namespace: str, what: str, privilege: str, otherwise: str = "") -> VeilError:
+        return VeilError(
+            "VEIL402", f'the database user may not {what} the schema "{namespace}"',
+            f'as its owner: grant {privilege} on schema "{namespace}" to the role{otherwise}',
+        )  # fmt: skip
 
     def _namespace_of(self, connection: psycopg.Connection[Any]) -> str | None:
         """The schema in which the table lies or will lie; None if there is no such schema."""

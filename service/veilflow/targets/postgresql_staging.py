@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from veilflow.errors import VeilError
 from veilflow.targets import containers
@@ -35,6 +36,14 @@ select case when to_regnamespace('{SCHEMA}') is null then not has_database_privi
        else not (has_table_privilege('{TABLE}', 'select') and has_table_privilege('{TABLE}', 'insert')
                  and has_table_privilege('{TABLE}', 'delete')) end
 """
+#: Each metadata table that this user may read: its schema, whether it is the one that a run finds, and whether a table's
+#: name alone means there the one of a schema.
+_METADATA = f"""
+select n.nspname, c.oid = coalesce(to_regclass('{TABLE}')::oid, 0),
+ c.oid = coalesce(to_regclass('{TABLE}')::oid, 0) and to_regclass(quote_ident(%s)) = to_regclass(format('%%I.%%I', %s::text, %s::text))
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relname = '{TABLE}' and c.relkind = 'r' and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
+"""
 
 
 def table_of(run_id: str) -> str:
@@ -55,6 +64,28 @@ def make(connection: psycopg.Connection[Any]) -> None:
         # It is empty yet, and has what default privileges give to others.
         for (role,) in connection.execute(_USAGE).fetchall():
             connection.execute(f"revoke all on schema {SCHEMA} from {role}".encode())
+
+
+def past_elsewhere(connection: psycopg.Connection[Any], namespace: str, table: str, shown: str) -> list[VeilError]:
+    """VEIL214 where key versions and checkpoints of the table stand where a run that calls it ``shown`` would not find
+    them: in the metadata of users with another search_path, or under the table's name with its schema, or without."""
+    found = []
+    for schema, is_ours, bare in connection.execute(_METADATA, (table, namespace, table)).fetchall():
+        names = {f"{namespace}.{table}", *([table] if schema == namespace or bare else [])} - (
+            {shown} if is_ours else set()
+        )
+        known = sql.SQL("select target from {} where kind = 'keys' and target = any(%s)").format(
+            sql.Identifier(schema, TABLE)
+        )
+        found += [
+            VeilError(
+                "VEIL214",
+                f'the table is known in "{schema}" as "{name}", and this run would not find its key versions and checkpoints',
+                f"say `table: {name}`" + ("" if is_ours else f', as a user whose search_path begins with "{schema}"'),
+            )  # fmt: skip
+            for (name,) in connection.execute(known, (list(names),)).fetchall()
+        ]
+    return found
 
 
 def _denied(connection: psycopg.Connection[Any]) -> list[VeilError]:
