@@ -41,6 +41,7 @@ create table if not exists runs (
 _INDEXES = """
 create index if not exists runs_of_pipeline on runs (pipeline, run_id);
 create index if not exists runs_that_replay on runs (json_extract(result, '$.parent_run')) where json_extract(result, '$.parent_run') is not null;
+create index if not exists runs_that_hold on runs (run_id) where json_extract(result, '$.counts.quarantined') > 0;
 """
 #: Of runs that changed their table.
 _PUBLISHED = "status in ('succeeded', 'published_unreported') and not coalesce(json_extract(result, '$.dry_run'), 0)"
@@ -53,14 +54,13 @@ create table if not exists disclosures (
     disclosure_id text primary key, time text not null, who text not null, pipeline text not null, policy text not null,
     columns text not null, rows integer not null
 );
+create table if not exists events (at text not null, actor text not null, action text not null, run_id text, details text not null);
+create trigger if not exists events_stay before update on events begin select raise(abort, 'append-only'); end;
+create trigger if not exists events_remain before delete on events begin select raise(abort, 'append-only'); end;
 create trigger if not exists disclosures_stay before update on disclosures begin select raise(abort, 'append-only'); end;
 create trigger if not exists disclosures_remain before delete on disclosures begin select raise(abort, 'append-only'); end;
 create trigger if not exists accesses_stay before update on accesses begin select raise(abort, 'append-only'); end;
 create trigger if not exists accesses_remain before delete on accesses begin select raise(abort, 'append-only'); end;
-"""
-
-_EVENTS = """
-create table if not exists events (at text not null, actor text not null, action text not null, run_id text, details text not null)
 """
 
 
@@ -104,7 +104,6 @@ class State:
         with self._connect() as connection:
             connection.execute(_SCHEMA)
             connection.executescript(_ACCESSES)
-            connection.execute(_EVENTS)
             if "beginning" not in {row[1] for row in connection.execute("pragma table_info(runs)")}:
                 connection.execute("alter table runs add column beginning text")
             connection.executescript(_INDEXES)
@@ -223,6 +222,16 @@ class State:
         with self._connect() as connection:
             rows = connection.execute(
                 "select result from runs where run_id in (select value from json_each(?)) order by run_id desc",
+                (json.dumps(list(run_ids)),),
+            )
+            return [json.loads(row[0]) for row in rows]
+
+    def runs_holding(self, run_ids: Iterable[str]) -> list[dict[str, Any]]:
+        """The documents of those runs, and of all that say that they held rows back, newest first."""
+        with self._connect() as connection:
+            rows = connection.execute(
+                "select result from runs where run_id in (select value from json_each(?)) "
+                "or json_extract(result, '$.counts.quarantined') > 0 order by run_id desc",
                 (json.dumps(list(run_ids)),),
             )
             return [json.loads(row[0]) for row in rows]

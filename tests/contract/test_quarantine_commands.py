@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 import subprocess
 import sys
 from datetime import datetime, timedelta
@@ -228,6 +229,43 @@ def test_a_damaged_run_keeps_no_other_from_being_purged(held: Any) -> None:
     done = held.veil("quarantine", "purge", damaged, whole, "--json")
     assert (done.status, done.json["purged"]) == (5, {whole: 1})
     assert [(one["run_id"], one["code"]) for one in done.json["errors"]] == [(damaged, "VEIL503")]
+
+
+@pytest.mark.parametrize("gone", ["directory", "manifest", "manifest's text"])
+def test_a_run_whose_manifest_is_gone_is_listed_and_hides_no_other(held: Any, gone: str) -> None:
+    """Its record says that it held rows back: a request is not answered as if there had been none."""
+    damaged, directory = last(held), held.directory / ".veil/quarantine" / last(held)
+    assert held.veil("run", "people", "--direct").status == 0
+    whole = last(held)
+    if gone == "directory":
+        shutil.rmtree(directory)
+    elif gone == "manifest":
+        (directory / "manifest.jsonl").unlink()
+    else:
+        (directory / "manifest.jsonl").write_text("garbage\n")
+    listed = held.veil("quarantine", "list", "--json").json["runs"]
+    assert [(one["run_id"], one["rows"], one["status"]) for one in listed] == [
+        (whole, 1, "held"),
+        (damaged, 1, "not whole"),
+    ]
+    done = pipe(held, "bo@example.org", "erase", "--subject", "--json")
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["erased"]) == (5, {whole: 1})
+    assert [(one["run_id"], one["code"]) for one in document["errors"]] == [(damaged, "VEIL503")]
+
+
+def test_what_no_backup_restores_is_given_up_and_what_is_whole_is_not(held: Any) -> None:
+    """What is left is removed, and the record says that the rows are lost."""
+    run, directory = last(held), held.directory / ".veil/quarantine" / last(held)
+    refused = held.veil("quarantine", "purge", run, "--lost", "--json")
+    assert (refused.status, refused.json["errors"][0]["code"]) == (2, "VEIL200")
+    (directory / "manifest.jsonl").unlink()
+    assert held.veil("quarantine", "purge", run, "--lost", "--json").json["lost"] == {run: 1}
+    assert [path.name for path in directory.iterdir()] == ["manifest.jsonl"]
+    shown = held.veil("quarantine", "show", run, "--json").json
+    assert (shown["rows"], [event["action"] for event in shown["events"]]) == (0, ["quarantine purge --lost"])
+    assert [one["status"] for one in held.veil("quarantine", "list", "--json").json["runs"]] == ["empty"]
+    assert held.veil("quarantine", "purge", "--expired", "--lost").status == 2
 
 
 def test_exports_to_a_recipient(held: Any, tmp_path: Path) -> None:

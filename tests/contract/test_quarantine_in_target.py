@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -224,6 +225,20 @@ def test_a_table_that_somebody_changed_is_refused(held: Project, store: Store, c
     assert held.veil("run", "people", "--direct").status == 0
     store.sql(change.replace("TABLE", table(store)))
     refused(held, store, told)
+
+
+@pytest.mark.parametrize("gone", ["container", "manifest"])
+def test_what_no_backup_restores_is_given_up(held: Project, store: Store, gone: str) -> None:
+    """Nothing is left of it in the table, whether that or the manifest was what somebody removed."""
+    run = held.veil("run", "people", "--direct", "--json").json["run_id"]
+    if gone == "container":
+        store.sql(f"delete from {table(store)} where file = '000004.arrow.age'")
+    else:
+        shutil.rmtree(held.directory / ".veil/quarantine" / run)
+    assert quarantine(held, "purge", run)[0] == 5
+    assert quarantine(held, "purge", run, "--lost")[1]["lost"] == {run: CHUNKS}
+    assert store.sql(f"select count(*) from {table(store)}")[0][0] == 0
+    assert quarantine(held, "show", run)[1]["rows"] == 0
 
 
 def refused(held: Project, store: Store, told: str) -> None:

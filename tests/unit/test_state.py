@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,27 @@ def test_tells_which_run_has_replayed_another_and_which_has_published_since(tmp_
     assert state.next_published("p", "01A") == "01H"
     assert [one["run_id"] for one in state.runs_among(["01A", "01H", "nothing"])] == ["01H", "01A"]
     assert [one["run_id"] for one in state.published_since("q", "2025")] == ["01G"]
+
+
+def test_runs_that_held_rows_back_are_known_by_their_record(tmp_path: Path) -> None:
+    """Whatever lies in the quarantine's directories, besides those that are asked for."""
+    state = State(tmp_path)
+    for run_id, rows in (("01A", 2), ("01B", 0), ("01C", 0)):
+        counts = {"quarantined": rows}
+        state.save({"run_id": run_id, "pipeline": "p", "status": "failed", "started": "", "counts": counts}, "[]", None)
+    assert [one["run_id"] for one in state.runs_holding(["01C", "nothing"])] == ["01C", "01A"]
+
+
+@pytest.mark.parametrize("statement", ["update events set actor = 'nobody'", "delete from events"])
+def test_who_did_what_with_rows_can_only_be_added_to(tmp_path: Path, statement: str) -> None:
+    """By any program that opens the file."""
+    State(tmp_path).record("quarantine show", "01A", {"rows": 1})
+    with (
+        closing(sqlite3.connect(tmp_path / ".veil/state.db")) as connection,
+        pytest.raises(sqlite3.DatabaseError, match="append-only"),
+    ):
+        connection.execute(statement)
+    assert len(State(tmp_path).events("01A")) == 1
 
 
 def test_only_one_run_of_a_pipeline_holds_its_lock(tmp_path: Path) -> None:

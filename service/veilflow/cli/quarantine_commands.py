@@ -224,22 +224,26 @@ def _recorded(waived: Waived | None) -> dict[str, str]:
 
 
 @quarantine.command
-def purge(*run_ids: str, expired: bool = False, common: Common = HERE) -> int:
+def purge(*run_ids: str, expired: bool = False, lost: bool = False, common: Common = HERE) -> int:
     """Remove rows for good: of the named runs, or of all whose retention is over; recorded.
 
     Parameters
     ----------
     expired
         All runs whose rows are older than their pipeline's quarantine.retention_days (default 30).
+    lost
+        Of runs that are not whole and that no backup restores: remove what is left, and record that the rows are lost.
     """
     from veilflow.run.held_rows import expired as is_over
     from veilflow.run.held_rows import list_quarantine
 
-    if bool(run_ids) == expired:
+    if bool(run_ids) == expired or (lost and expired):
         raise VeilError("VEIL200", "name runs, or say --expired", "`veil quarantine list` shows runs and dates")
+    if lost:
+        return _give_up(common, run_ids)
     if expired:
         listed = list_quarantine(common.directory, common.environment)
-        run_ids = tuple(one.run_id for one in listed if one.files and is_over(one, datetime.now(UTC)))
+        run_ids = tuple(one.run_id for one in listed if (one.rows or one.files) and is_over(one, datetime.now(UTC)))
     purged = {}
 
     def remove(opened: OpenedQuarantine) -> None:
@@ -249,6 +253,21 @@ def purge(*run_ids: str, expired: bool = False, common: Common = HERE) -> int:
     closed = _each_opened(common, run_ids, None, remove)
     words = ", ".join(f"{run_id}: {rows_of(rows)} removed" for run_id, rows in purged.items()) or "nothing was removed"
     return _told(common, "quarantine_purge", words, closed, purged=purged)
+
+
+def _give_up(common: Common, run_ids: Sequence[str]) -> int:
+    from veilflow.run.held_rows import give_up
+    from veilflow.state import State
+
+    lost = {}
+    with _session(common, run_ids) as session:
+        for one in run_ids:
+            run_id, rows = give_up(common.directory, common.environment, one, session)
+            State(common.directory).record("quarantine purge --lost", run_id, {"rows": rows})
+            lost[run_id] = rows
+    words = ", ".join(f"{run_id}: {rows_of(rows)} lost" for run_id, rows in lost.items())
+    _say(common, "quarantine_purge", words, purged={}, lost=lost)
+    return 0
 
 
 @quarantine.command

@@ -33,7 +33,7 @@ from veilflow.quarantine.manifest import Entry, Manifest
 
 __all__ = [
     "FILE", "FORMAT", "POSITION", "RAW", "REASONS", "Entry", "FileContainers", "Held", "Manifest", "Match", "Quarantine",
-    "parse_recipient", "read_table", "recorded_types", "write_private",
+    "make_private", "parse_recipient", "read_table", "recorded_types", "write_private",
 ]  # fmt: skip
 
 

@@ -87,7 +87,8 @@ class Held:
         place = self.manifest.place if name == MANIFEST else Place(self.containers.place(name))
         return VeilError(
             "VEIL503", f"the quarantine of run {self.run_id} is not whole: {what}",
-            "restore the run's directory under .veil/quarantine, or the table in the target, from a backup", place,
+            "restore the run's directory under .veil/quarantine, or the table in the target, from a backup; "
+            f"without one: veil quarantine purge {self.run_id} --lost", place,
         )  # fmt: skip
 
     @property

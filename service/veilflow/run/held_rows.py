@@ -17,7 +17,7 @@ from veilflow.errors import VeilError
 from veilflow.keys import KeyRing, age_identity
 from veilflow.model import Containers, KeepsContainers, Wrapped
 from veilflow.plan import secrets_needed
-from veilflow.quarantine import Entry, FileContainers, Held, Manifest
+from veilflow.quarantine import Entry, FileContainers, Held, Manifest, make_private
 from veilflow.run.keyring import open_ring
 from veilflow.run.prepare import manifest_keys, target_of
 from veilflow.run.wrapping import unwrapped_identity
@@ -82,6 +82,37 @@ def open_quarantine(
     return OpenedQuarantine(held, document, own, lambda wrapped: unwrapped_identity(session, names, wrapped))
 
 
+def give_up(project: Path, environment: str, run_id: str, session: Session) -> tuple[str, int]:
+    """Remove what is left of a run's rows that are not whole, and list them as purged; returns the run's id and how many
+    its record says they were. VEIL200 for a run whose rows are whole."""
+    state = State(project)
+    document, _plan = state.run(run_id)
+    _refuse_whole(project, environment, document["run_id"], session)
+    names, directory = load_names(project, environment), state.directory / "quarantine" / document["run_id"]
+    places: list[Containers] = [FileContainers(directory)]
+    if _held_in_target(project, environment, document):
+        places.append(_of_target(project, environment, document, names, session))
+    for containers in places:
+        for name in containers.names():
+            containers.remove(name)
+    manifest = Manifest(directory, manifest_keys(open_ring(session, names, names.keyring), document["pipeline"]))
+    make_private(directory)
+    manifest.path.unlink(missing_ok=True)
+    rows = document["counts"]["quarantined"]
+    manifest.append(Entry("(given up)", 0, rows, "", "", purged=True))
+    return document["run_id"], rows
+
+
+def _refuse_whole(project: Path, environment: str, run_id: str, session: Session) -> None:
+    try:
+        open_quarantine(project, environment, run_id, None, session)
+    except VeilError as error:
+        if error.code == "VEIL503":
+            return
+        raise
+    raise VeilError("VEIL200", f"the rows of run {run_id} are whole", f"veil quarantine purge {run_id}")
+
+
 def secrets_to_open(project: Path, environment: str, run_ids: Sequence[str]) -> tuple[str, ...]:
     """The names of the secrets that opening these runs takes: the key ring's, and the login of a target in which rows
     lie."""
@@ -90,9 +121,17 @@ def secrets_to_open(project: Path, environment: str, run_ids: Sequence[str]) -> 
     for run_id in run_ids:
         with suppress(VeilError):  # what is wrong with a run is told when it is opened
             document, _plan = state.run(run_id)
-            if _lies_in_target(Manifest(state.directory / "quarantine" / document["run_id"], ()).entries()):
+            if _held_in_target(project, environment, document):
                 wanted += secrets_needed(load_pipeline(project, document["pipeline"], environment), names)
     return tuple(dict.fromkeys(wanted))
+
+
+def _held_in_target(project: Path, environment: str, document: Mapping[str, Any]) -> bool:
+    """Whether a run's rows lie in its target: by its manifest, and where that is gone by its pipeline."""
+    entries = _entries(State(project).directory / "quarantine" / document["run_id"])
+    if entries:
+        return _lies_in_target(entries)
+    return load_pipeline(project, document["pipeline"], environment).quarantine_store == "target"
 
 
 def _lies_in_target(entries: Sequence[Entry]) -> bool:
@@ -116,28 +155,39 @@ def _of_target(
 
 
 def list_quarantine(project: Path, environment: str) -> tuple[ListedQuarantine, ...]:
-    """Every run that holds rows back, newest first; opens no key, so nothing is held against the manifests."""
+    """Every run that holds rows back, newest first; opens no key, so nothing is held against the manifests.
+
+    A run is ``not whole`` if its record says that it held rows back and its manifest is gone, or is none.
+    """
     state = State(project)
-    directories = {path.name: path for path in (state.directory / "quarantine").glob("*")}
+    place = state.directory / "quarantine"
     replays, days = state.replays(), cache(partial(_days, project, environment))
     waived = {run["parent_run"]: run.get("waived") for run in state.runs_among(replays.values())}
     found = []
-    for document in state.runs_among(directories):
-        directory = directories[document["run_id"]]
-        entries = Manifest(directory, ()).entries()
-        if not entries:
+    for document in state.runs_holding(path.name for path in place.glob("*")):
+        directory, recorded = place / document["run_id"], document["counts"]["quarantined"]
+        entries = _entries(directory)
+        if not entries and not recorded:
             continue
-        rows = sum(entry.rows for entry in entries if not entry.purged)
+        rows = sum(entry.rows for entry in entries if not entry.purged) if entries else recorded
         files = sum(not entry.purged for entry in entries) if _lies_in_target(entries) else _files(directory)
         found.append(
             ListedQuarantine(
                 run_id=document["run_id"], pipeline=document["pipeline"], started=document["started"], rows=rows,
                 files=files, erased=sum(entry.erased for entry in entries),
-                expires=_expires(document, days(document["pipeline"])), status=_status(document, rows, replays),
+                expires=_expires(document, days(document["pipeline"])), status=_status(document, rows, replays) if entries else "not whole",
                 reasons=tuple(document["quarantine"]), waived=waived.get(document["run_id"]),
             )
         )  # fmt: skip
     return tuple(found)
+
+
+def _entries(directory: Path) -> tuple[Entry, ...]:
+    """What the manifest lists; nothing where it cannot be read, which whoever opens the run is told."""
+    try:
+        return Manifest(directory, ()).entries()
+    except VeilError:
+        return ()
 
 
 def _files(directory: Path) -> int:
