@@ -21,7 +21,7 @@ def write_people(path: Path, rows: int) -> None:
     with path.open("wb") as file:
         for start in range(0, rows, _BLOCK):
             block = _block(random, start, min(_BLOCK, rows - start))
-            pcsv.write_csv(block, file, pcsv.WriteOptions(include_header=start == 0, quoting_style="needed"))
+            pcsv.write_csv(block, file, pcsv.WriteOptions(include_header=start == 0, quoting_style="none"))
 
 
 def _block(random: np.random.Generator, start: int, count: int) -> pa.Table:
