@@ -66,6 +66,28 @@ def test_replays_repaired_rules_once(held: Any) -> None:
     assert (again.status, again.json["errors"][0]["code"], len(held.rows())) == (3, "VEIL322", 3)
 
 
+def test_a_replay_takes_parameters_of_the_suite_as_the_run_did(held: Any) -> None:
+    """One without a default is asked for, by both."""
+    suite = SUITE.replace("[London]", "[London, Oslo]").replace("min_value: 18", "min_value: {$PARAMETER: youngest}")
+    held.write("pipelines/expectations/people.yaml", suite)
+    assert held.veil("run", "people", "--direct", "--param", "youngest=18").status == 0
+    run = last(held)
+    assert held.veil("quarantine", "replay", run, "--direct").status == 2
+    again = held.veil("quarantine", "replay", run, "--direct", "--param", "youngest=16", "--json")
+    assert (again.status, again.json["counts"]["loaded"]) == (0, 1), again.err
+
+
+def test_a_replay_joins_its_table_under_the_key_version_that_made_it(held: Any) -> None:
+    """Though another version is active since; a re-key moves both."""
+    held.write("pipelines/expectations/people.yaml", SUITE.replace("18", "16"))
+    assert held.veil("run", "people", "--direct").status == 0
+    assert held.veil("keys", "rotate").status == 0
+    held.write("pipelines/expectations/people.yaml", SUITE.replace("18", "16").replace("London", "London, Oslo"))
+    again = held.veil("quarantine", "replay", last(held), "--direct", "--json")
+    assert (again.status, set(again.json["key_versions"].values())) == (0, {1}), again.err
+    assert len(held.rows()) == 3
+
+
 def test_what_fails_again_is_held_back_by_the_replay(held: Any) -> None:
     """Nothing lost: the rows stand in the newer run's quarantine."""
     done = held.veil("quarantine", "replay", "--direct", last(held), "--json")

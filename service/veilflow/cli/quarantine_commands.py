@@ -28,6 +28,9 @@ _BEGAN = time.monotonic()
 quarantine = App(name="quarantine", help="List, show, export, replay, release or remove rows that were held back.")
 
 Stage = Literal["source", "output", "both"]
+Parameters = Annotated[
+    tuple[str, ...], Parameter(help="A parameter of the suite, name=value; may be given several times.")
+]
 Identity = Annotated[
     Path | None, Parameter(help="File with age private keys, where the pipeline names a recipient of its own.")
 ]
@@ -158,7 +161,9 @@ def export(run_id: str, *, recipient: str, out: Path, identity: Identity = None,
 
 
 @quarantine.command
-def replay(run_id: str, *, direct: bool = False, identity: Identity = None, common: Common = HERE) -> int:
+def replay(
+    run_id: str, *, direct: bool = False, param: Parameters = (), identity: Identity = None, common: Common = HERE
+) -> int:
     """Give a run's rows to the pipeline as it is now: checked, treated and added to its table, as a run of its own.
 
     Parameters
@@ -168,13 +173,13 @@ def replay(run_id: str, *, direct: bool = False, identity: Identity = None, comm
     direct
         The same plan and code without Prefect.
     """
-    return _replay(run_id, identity, common, None, direct=direct)
+    return _replay(run_id, identity, common, None, param, direct=direct)
 
 
 @quarantine.command
 def release(
     run_id: str, *, waive: str, reason: str, column: str | None = None, stage: Stage | None = None, direct: bool = False,
-    identity: Identity = None, common: Common = HERE,
+    param: Parameters = (), identity: Identity = None, common: Common = HERE,
 ) -> int:  # fmt: skip
     """Replay a run's rows with one check waived; treatment never is.
 
@@ -196,19 +201,24 @@ def release(
 
     if not reason.strip():
         raise VeilError("VEIL200", "--reason is empty", "say why the check may be waived for these rows")
-    return _replay(run_id, identity, common, Waived(waive, column, reason, stage, login_name()), direct=direct)
+    return _replay(run_id, identity, common, Waived(waive, column, reason, stage, login_name()), param, direct=direct)
 
 
-def _replay(run_id: str, identity: Path | None, common: Common, waived: Waived | None, *, direct: bool) -> int:
+def _replay(
+    run_id: str, identity: Path | None, common: Common, waived: Waived | None, param: tuple[str, ...], *, direct: bool
+) -> int:
     from veilflow.cli.commands import _orchestrator, _stopping
+    from veilflow.config import parse_parameters
     from veilflow.run import Request
-    from veilflow.run.replay import Replay
+    from veilflow.run.replay import Replay, version_to_join
+    from veilflow.state import State
 
-    output, project = Output(common.json, common.quiet), common.directory
+    output, project, parameters = Output(common.json, common.quiet), common.directory, parse_parameters(param)
     with _stopping(), _opened(common, run_id, identity) as opened:
         parent, pipeline = opened.held.run_id, str(opened.document["pipeline"])
         _record(common, "quarantine release" if waived else "quarantine replay", opened, **_recorded(waived))
-        request = Request(project, common.environment, pipeline, _BEGAN)
+        version = version_to_join(State(project), opened.document)
+        request = Request(project, common.environment, pipeline, _BEGAN, parameters, version)
         with _orchestrator(project, common.environment, (pipeline,), direct, output) as carry_out:
             result = carry_out(request, Replay(parent, opened.held, opened.identities, waived))
     output.runs_done(project, [result])

@@ -123,8 +123,7 @@ class Manifest:
     def _broken(self) -> VeilError:
         return VeilError(
             "VEIL503", f"the manifest of the quarantine of run {self._run} was changed, or is not of this key ring",
-            f"restore the run's directory under .veil/quarantine from a backup; without one: veil quarantine purge {self._run} --lost",
-            self.place,
+            "restore the run's directory under .veil/quarantine from a backup", self.place,
         )  # fmt: skip
 
 

@@ -101,6 +101,14 @@ def published(document: Mapping[str, Any]) -> bool:
     return document["status"] in _PUBLISHED and not document.get("dry_run")
 
 
+def version_to_join(state: State, document: Mapping[str, Any]) -> int | None:
+    """The key version of the table that a run's rows join: that of the newest run that has published it, which may not
+    be the active one. None where the table holds no pseudonym."""
+    published = state.published_since(document["pipeline"], document["started"])
+    newest = max(published, key=lambda run: str(run["run_id"]), default=document)
+    return next(iter(newest["key_versions"].values()), None)
+
+
 def refuse_replay(state: State, parent_run: str) -> None:
     """VEIL322 if the rows are in the table already: a second replay would load them twice."""
     replay = state.replays().get(parent_run)
@@ -186,4 +194,4 @@ class _Kept:
         return replace(cast_chunk(self.number, batch, positions, rejected, self.columns), file=file)
 
 
-__all__ = ["QuarantineSource", "Replay", "refuse_later_runs", "refuse_replay"]
+__all__ = ["QuarantineSource", "Replay", "refuse_later_runs", "refuse_replay", "version_to_join"]
