@@ -37,6 +37,13 @@ class FileContainers:
 
     def remove(self, name: str) -> None:
         (self.directory / name).unlink()
+        for half in self.directory.glob(_part_name("*")):  # what a crash left
+            half.unlink(missing_ok=True)
+
+
+def _part_name(name: str) -> str:
+    """What a file is called until it is whole: no name that somebody else gives a file beside it."""
+    return f".{name}.part"
 
 
 def container_name(chunk: int) -> str:
@@ -78,7 +85,7 @@ def _unwritable() -> VeilError:
 
 
 def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_suffix(".part")
+    temporary = path.with_name(_part_name(path.name))
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)

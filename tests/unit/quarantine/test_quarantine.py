@@ -13,7 +13,7 @@ import pytest
 
 from veilflow.errors import VeilError
 from veilflow.model import Chunk, ColumnType, QuarantinedRow
-from veilflow.quarantine import FileContainers, Held, Manifest, Quarantine, read_table, recorded_types
+from veilflow.quarantine import FileContainers, Held, Manifest, Quarantine, read_table, recorded_types, write_private
 from veilflow.quarantine.held import matching_rows
 
 IDENTITY = pyrage.x25519.Identity.generate()
@@ -53,6 +53,24 @@ def refused(path: Path, identity: str, code: str = "VEIL503") -> None:
         read(path, identity)
     assert caught.value.code == code
     assert caught.value.__cause__ is None
+
+
+def test_a_purge_removes_what_a_crash_left_half_written(tmp_path: Path) -> None:
+    """Rows of persons as well, encrypted or not."""
+    container = write(tmp_path, ROWS)
+    half = container.with_name(".000008.arrow.age.part")
+    half.write_bytes(b"half")
+    assert held(container.parent).purge() == 2
+    assert [path.name for path in container.parent.iterdir()] == ["manifest.jsonl"]
+
+
+def test_a_file_that_is_written_touches_none_beside_it(tmp_path: Path) -> None:
+    """Such as one of the same name with another ending."""
+    beside = tmp_path / "rows.part"
+    beside.write_text("precious")
+    write_private(tmp_path / "rows.age", b"x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.age", "rows.part"]
+    assert beside.read_text() == "precious"
 
 
 def test_the_types_of_the_columns_come_back_with_the_rows(tmp_path: Path) -> None:
