@@ -50,9 +50,13 @@ def test_lists_and_shows_without_values_unless_asked(held: Any) -> None:
     assert "held" in listed.out and "1 row" in shown.out
     assert "Bo" not in listed.out + shown.out + listed.err + shown.err
     values = held.veil("quarantine", "show", "last", "--show-values", "--json").json
-    assert values["rows"][0]["values"]["name"] == "Bo" and values["rows"][0]["position"] == 1
+    assert (
+        "0 of 1 row: --limit 1 shows all"
+        in held.veil("quarantine", "show", "last", "--show-values", "--limit", "0").err
+    )
+    assert values["total"] == 1 and values["rows"][0]["values"]["name"] == "Bo" and values["rows"][0]["position"] == 1
     events = held.veil("quarantine", "show", "last", "--json").json["events"]
-    assert [event["action"] for event in events] == ["quarantine show"]
+    assert [(event["action"], event["rows"]) for event in events] == [("quarantine show", 1), ("quarantine show", 0)]
 
 
 def test_replays_repaired_rules_once(held: Any) -> None:

@@ -75,16 +75,18 @@ def show(
     with _opened(common, run_id, identity) as opened:
         if not show_values:
             return _show_reasons(opened, common)
-        rows = _rows(opened, limit)
+        rows, total = _rows(opened, limit), sum(entry.rows for entry in opened.held.kept)
         _record(common, "quarantine show", opened, rows=len(rows))
     if common.json:
-        _document(common, "quarantine_rows", run_id=opened.held.run_id, rows=rows)
+        _document(common, "quarantine_rows", run_id=opened.held.run_id, rows=rows, total=total)
         return 0
     for row in rows:
         place = f" of {row['file']}" if row["file"] else ""
         print(printable(f"row {row['position'] + 1}{place}: {'; '.join(row['reasons'])}"))
         for name, value in row["values"].items():
             print(printable(f"    {name} is null" if value is None else f"    {name} = {value}"))
+    if len(rows) < total:
+        Output(common.json, common.quiet).say(f"{len(rows):,} of {rows_of(total)}: --limit {total} shows all")
     return 0
 
 
