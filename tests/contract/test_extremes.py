@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from stores import Store, name_warehouse, place_of
 
@@ -162,3 +165,49 @@ def test_a_name_that_the_database_would_cut_off_is_refused_in_the_plan(
             assert run(project).exit_status == 0
             assert store.sql(f'select "{name}" from people') == [("a",)]
             store.sql("drop table people")
+
+
+NULLS = """\
+expectations:
+  - {type: expect_column_values_to_not_be_null, kwargs: {column: x}, severity: warning}
+  - {type: expect_column_values_to_be_between, kwargs: {column: x, min_value: 0, max_value: 100}, severity: warning}
+  - {type: expect_column_values_to_be_unique, kwargs: {column: x}, severity: info}
+  - {type: expect_column_mean_to_be_between, kwargs: {column: x, min_value: 2, max_value: 2}, severity: info}
+"""
+#: Of Great Expectations 1.24.1 over the whole frame [1, NaN, null, NaN, -9, 14], by expectation: success, unexpected rows.
+SAID = {"not_be_null": (False, [1, 2, 3]), "be_between": (False, [4]), "be_unique": (True, []), "mean": (True, [])}
+
+
+def as_parquet(values: list[float | None]) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"id": range(len(values)), "x": values}), sink)
+    return sink.getvalue().to_pybytes()
+
+
+@pytest.mark.parametrize(
+    ("source", "data"),
+    [
+        ("kind: csv, null_values: ['', NaN, nan]", b"id,x\n0,1\n1,NaN\n2,\n3,nan\n4,-9\n5,14\n"),
+        ("kind: parquet", as_parquet([1.0, math.nan, None, math.nan, -9.0, 14.0])),
+        (
+            "kind: jsonl",
+            b'{"id":0,"x":1}\n{"id":1,"x":null}\n{"id":2}\n{"id":3,"x":null}\n{"id":4,"x":-9}\n{"id":5,"x":14}\n',
+        ),
+    ],
+    ids=["csv", "parquet", "jsonl"],
+)
+@pytest.mark.parametrize("engine", ["compiled", "great_expectations"])
+def test_what_is_not_a_number_is_missing(project: Any, source: str, data: bytes, engine: str) -> None:
+    """In a file with types as it stands; CSV is told that the text is none, and JSON has null alone."""
+    (project.directory / "data/x").write_bytes(data)
+    write(project, f"{source}, path: data/x", "kind: sqlite, path: out/x.db, table: x", kept("id", "x"))
+    pipeline = project.directory / "pipelines/people.yaml"
+    pipeline.write_text(pipeline.read_text() + "columns: {x: {type: float}}\nexpectations: people\nchunk_rows: 2\n")
+    meta = f"meta: {{veilflow: {{engine: {engine}}}}}\n"
+    project.write("pipelines/expectations/people.yaml", meta * (engine != "compiled") + NULLS)
+    result = run(project)
+    assert result.status == "succeeded", result.errors
+    for check, (passed, unexpected) in zip(result.checks, SAID.values(), strict=True):
+        assert (check.passed, check.failed) == (passed, len(unexpected)), check.title
+        assert check.kind == "table" or list(check.first) == unexpected
+    assert (result.counts.quarantined, result.counts.loaded) == (4, 2)
