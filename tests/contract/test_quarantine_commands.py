@@ -209,6 +209,15 @@ def test_finds_and_erases_a_person_by_a_value_from_stdin(held: Any) -> None:
     assert pipe(held, "", "find", "--subject").returncode == 2
 
 
+@pytest.mark.parametrize("command", ["find", "erase"])
+def test_a_column_that_no_row_has_is_no_answer(held: Any, command: str) -> None:
+    """A misspelt name would pass for a person who is not there."""
+    missed = json.loads(pipe(held, "bo@example.org", command, "--subject", "--column", "emial", "--json").stdout)
+    assert [(one["code"], "email" in one["hint"]) for one in missed["errors"]] == [("VEIL200", True)]
+    done = json.loads(pipe(held, "bo@example.org", command, "--subject", "--column", "email", "--json").stdout)
+    assert done["errors"] == [] and len(done["matches" if command == "find" else "erased"]) == 1
+
+
 def test_a_removed_file_is_found_by_every_command(held: Any) -> None:
     """VEIL503, exit status 5."""
     run = last(held)

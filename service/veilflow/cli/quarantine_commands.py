@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -293,15 +293,17 @@ def find(*, subject: bool, column: str | None = None, identity: Identity = None,
     column
         Look in this column only.
     """
-    value = _subject(subject)
+    value, names = _subject(subject), set[str]()
     matches: list[Match] = []
 
     def look(opened: OpenedQuarantine) -> None:
+        names.update(opened.held.columns(opened.identities) if column else ())
         found = opened.held.find(value, opened.identities, column)
         _record(common, "quarantine find", opened, rows=len(found))
         matches.extend(found)
 
     closed = _each_opened(common, _holding(common), identity, look)
+    _refuse_unknown(column, names, closed)
     places = [f"row {one.position + 1}" + (f" of {one.source_file}" if one.source_file else "") for one in matches]
     lines = [f"{one.run_id}  {place}  {', '.join(one.columns)}" for one, place in zip(matches, places, strict=True)]
     words = "\n".join(lines) or "no row"
@@ -319,16 +321,18 @@ def erase(*, subject: bool, column: str | None = None, identity: Identity = None
     column
         Look in this column only.
     """
-    value = _subject(subject)
+    value, names = _subject(subject), set[str]()
     erased = {}
 
     def remove(opened: OpenedQuarantine) -> None:
+        names.update(opened.held.columns(opened.identities) if column else ())
         rows = opened.held.erase(value, opened.identities, column)
         if rows:
             erased[opened.held.run_id] = rows
             _record(common, "quarantine erase", opened, rows=rows)
 
     closed = _each_opened(common, _holding(common), identity, remove)
+    _refuse_unknown(column, names, closed)
     words = ", ".join(f"{run_id}: {rows_of(rows)} erased" for run_id, rows in erased.items()) or "no row"
     return _told(common, "quarantine_erase", words, closed, erased=erased)
 
@@ -343,6 +347,13 @@ def _subject(asked: bool) -> str:
     if not value:
         raise VeilError("VEIL200", "stdin holds no value", "veil quarantine find --subject < FILE")
     return value
+
+
+def _refuse_unknown(column: str | None, names: Set[str], closed: Mapping[str, VeilError]) -> None:
+    """VEIL200 for a column that no row has: a name that is misspelt would pass for a person who is not there."""
+    if column is not None and column not in names and not closed:
+        listed = ", ".join(sorted(names)) or "none"
+        raise VeilError("VEIL200", f'no row in quarantine has the column "{column}"', f"there are: {listed}")
 
 
 @contextmanager

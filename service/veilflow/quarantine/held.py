@@ -22,6 +22,7 @@ from veilflow.quarantine.manifest import NAME as MANIFEST
 from veilflow.quarantine.manifest import Entry, Manifest
 
 POSITION, FILE, REASONS, RAW = "_veilflow_position", "_veilflow_file", "_veilflow_reasons", "_veilflow_raw"
+_OURS = {POSITION, FILE, REASONS, RAW}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,10 @@ class Held:
         """The rows container by container. VEIL221 if none of ``identities`` opens them, VEIL503 if one is damaged."""
         for entry in self.kept:
             yield entry, read_table(self._read(entry), self.run_id, entry.file, identities)
+
+    def columns(self, identities: Sequence[str]) -> set[str]:
+        """The names of the columns that the rows have, as their source had them."""
+        return {name for _entry, table in self.tables(identities) for name in table.column_names} - _OURS
 
     def find(self, subject: str, identities: Sequence[str], column: str | None = None) -> list[Match]:
         """The rows in which a cell equals ``subject`` (after NFC and trimming, whatever its case), or whose bytes
