@@ -222,3 +222,29 @@ def test_a_load_that_was_never_asked_for_leaves_nothing_announced() -> None:
         connection.query("commit")
     server.close()
     assert b"rows" not in server.taken
+
+
+# --- what refers to the table ---------------------------------------------------------------
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("action", ["restrict", "cascade", "set null"])
+def test_a_replace_takes_no_row_along_that_refers_to_one_that_stays(database: Store, action: str) -> None:
+    """By the key that is referred to: rows that are still there are updated; of one that is gone the key decides."""
+    database.sql("create table people (a bigint, b bigint, name text, unique (a, b))")
+    database.sql("insert into people values (1, 1, 'old'), (1, 2, 'old'), (2, 1, 'old')")
+    key = f"foreign key (x, y) references people (a, b) on delete {action}"
+    database.sql(f"create table orders (n bigint, x bigint, y bigint, {key})")
+    database.sql("insert into orders values (1, 1, 1), (2, 1, 2)")
+    numbers = [pa.array(values, pa.int64()) for values in ([1, 1, 2], [1, 2, 3])]
+    rows = pa.table({"a": numbers[0], "b": numbers[1], "name": ["A", "B", "C"]})
+    assert database.run("01A", rows, table="people") == ("rewrite", 3)
+    assert database.sql("select * from people order by a, b") == [(1, 1, "A"), (1, 2, "B"), (2, 3, "C")]
+    assert database.sql("select n, x, y from orders order by n") == [(1, 1, 1), (2, 1, 2)]
+    if action == "restrict":
+        with pytest.raises(VeilError, match="foreign key"):
+            database.run("01B", rows.slice(0, 1), table="people")
+        assert database.sql("select count(*) from people") == [(3,)]
+        return
+    database.run("01B", rows.slice(0, 1), table="people")
+    assert database.sql("select n, x, y from orders order by n") == [(1, 1, 1), *([(2, None, None)] if action == "set null" else [])]  # fmt: skip

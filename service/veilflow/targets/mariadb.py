@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pymysql
@@ -36,7 +36,15 @@ from veilflow.model import (
 from veilflow.targets import containers
 from veilflow.targets.changing import ChangingWriter
 from veilflow.targets.mariadb_merge import merge, prepare
-from veilflow.targets.mariadb_schema import check_names, column_types, definitions, depended_on, fits, sql_type
+from veilflow.targets.mariadb_schema import (
+    check_names,
+    column_types,
+    definitions,
+    depended_on,
+    fits,
+    referenced_key,
+    sql_type,
+)
 from veilflow.targets.mariadb_writer import CONTAINERS, MariadbWriter
 from veilflow.targets.merging import Tables, check_key, rewrite
 from veilflow.targets.metadata import (
@@ -198,14 +206,21 @@ class MariadbTarget:
             metadata.check_versions(self._output.mode, column_keys)
             how = self._how(connection)
             metadata.check_advance(advance, anew=how == "rename")
-            if self._output.mode == "merge":
-                check_key(tables, self._output, staged_only=how == "rename")
+            output = self._kept(connection)
+            if output.mode == "merge":
+                check_key(tables, output, staged_only=how == "rename")
             if how == "rename":
                 # Its staging is all that will be published, and only the run's own connections write there.
                 with self._beside(gate) as beside:
                     self._ask(gate, connection, tables.staging, beside)
                     return self._rename(connection, tables, column_keys, advance)
-            return self._rewrite(connection, tables, column_keys, gate, advance)
+            return self._rewrite(connection, tables, output, column_keys, gate, advance)
+
+    def _kept(self, connection: Connection) -> Output:
+        """The output, by the key to which other tables refer if there are any: to remove a row and bring it again would
+        end what refers to it, or take that along."""
+        key = referenced_key(connection, self._output.table) if self._output.mode == "replace" else ()
+        return replace(self._output, mode="merge", key=key, delete=True) if key else self._output
 
     def _publish_alone(self, connection: Connection, run_id: str) -> None:
         """Wait until no other connection publishes the run: it may be at that though who asked for it is gone."""
@@ -253,19 +268,20 @@ class MariadbTarget:
         self,
         connection: Connection,
         tables: Tables,
+        output: Output,
         column_keys: Mapping[str, ColumnKey],
         gate: Gate | None,
         advance: Advance | None,
     ) -> int:
         """In one transaction; the staging is dropped afterwards, because dropping commits."""
         metadata = self._metadata(connection)
-        if self._output.mode == "merge":
-            prepare(tables, self._output)
+        if output.mode == "merge":
+            prepare(tables, output)
         if gate is not None:
             run(connection, _KEEPING_WHAT_IT_READS)
         connection.begin()
         staged = tables.count(f"select count(*) from {tables.staging}")
-        loaded = merge(tables, self._output) if self._output.mode == "merge" else rewrite(tables, self._output)
+        loaded = merge(tables, output) if output.mode == "merge" else rewrite(tables, output)
         self._ask(gate, connection, tables.target)
         metadata.record(same_number(loaded, staged), column_keys, advance, self._output.mode == "replace")
         metadata.begin()  # the staging is still there: should this process die now, the next run drops it

@@ -30,6 +30,14 @@ select exists (select 1 from information_schema.statistics where table_schema = 
 """
 
 
+#: The columns that a foreign key refers to.
+_REFERENCED = """
+select k.referenced_column_name from information_schema.key_column_usage k
+join (select constraint_schema, constraint_name, table_name from information_schema.key_column_usage
+      where referenced_table_schema = database() and referenced_table_name = %(table)s
+      order by 1, 2, 3 limit 1) as first using (constraint_schema, constraint_name, table_name)
+order by k.ordinal_position
+"""
 _COLUMNS = """
 select column_name, column_type, is_nullable, character_set_name, collation_name from information_schema.columns
 where table_schema = database() and table_name = %s order by ordinal_position
@@ -108,6 +116,13 @@ def depended_on(connection: Connection, table: str) -> bool:
         cursor.execute(_DEPENDED_ON, {"table": table})
         row = cursor.fetchone()
     return bool(row and row[0])
+
+
+def referenced_key(connection: Connection, table: str) -> tuple[str, ...]:
+    """The columns that a foreign key, of another table or its own, refers to; none if there is no such key."""
+    with connection.cursor() as cursor:
+        cursor.execute(_REFERENCED, {"table": table})
+        return tuple(name for (name,) in cursor.fetchall())
 
 
 def check_names(output: Output) -> None:
