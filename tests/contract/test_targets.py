@@ -432,6 +432,25 @@ def test_sqlite_stores_each_cell_in_the_class_of_its_type(tmp_path: Path) -> Non
         assert store.sql(f'select typeof(c{number}), c{number} from "order"') == [(stored, value)] * rows
 
 
+@pytest.mark.parametrize("child", ["orders", "people"], ids=["of another table", "of its own"])
+def test_a_foreign_key_of_sqlite_that_would_lead_nowhere_refuses_the_run(tmp_path: Path, child: str) -> None:
+    """SQLite itself holds it against no row. What led nowhere before is none of the run's doing."""
+    store = Store("sqlite", tmp_path / "o.db")
+    store.sql("create table people (id bigint primary key, boss bigint references people)")
+    store.sql("create table orders (person bigint references people)")
+    store.sql("create table odd (person bigint references people (boss))")  # no unique key: holds for nobody
+    store.sql("insert into people values (1, null), (2, 1)")
+    store.sql("insert into orders values (1), (7)")
+    numbers = [pa.array([1, 2], pa.int64()), pa.array([None, 1], pa.int64())]
+    rows = pa.table(numbers, names=["id", "boss"])
+    assert store.run("01A", rows, table="people") == ("rewrite", 2)
+    wrong = rows.slice(1) if child == "orders" else rows.set_column(1, "boss", pa.array([None, 9], pa.int64()))
+    with pytest.raises(VeilError, match="foreign key") as caught:
+        store.run("01B", wrong, table="people")
+    assert caught.value.code == "VEIL319"
+    assert store.sql("select * from people order by id") == [(1, None), (2, 1)]
+
+
 def test_somebody_who_reads_sqlite_makes_a_commit_wait_and_not_fail(tmp_path: Path) -> None:
     """A reader of another process holds the file for a moment."""
     target = sqlite(tmp_path / "o.db")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from veilflow.databases.refusals import shared_key
+from veilflow.databases.refusals import missing_partner, shared_key
 from veilflow.errors import PassingFault, VeilError
 from veilflow.model import (
     Advance,
@@ -43,6 +43,7 @@ from veilflow.targets.metadata import (
 from veilflow.targets.reading import Rows, SqlView, no_table, portions
 from veilflow.targets.sqlite_schema import (
     addable_types,
+    broken_references,
     column_types,
     definitions,
     fits,
@@ -227,7 +228,10 @@ class SqliteTarget:
                 key = ", ".join(map(quote, self._output.key))
                 tables.change(f"create index {quote(self._staging + '_key')} on {tables.staging} ({key})")
             add_columns(tables, self._added(connection))
+            led_nowhere = broken_references(connection, self._table)
             loaded = rewrite(tables, self._output)
+            if broken_references(connection, self._table) > led_nowhere:
+                raise missing_partner()
             self._ask(gate, connection, tables.target)
             tables.change(f"drop table {tables.staging}")
             return loaded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from contextlib import suppress
 
 import pyarrow as pa
 
@@ -123,3 +124,17 @@ def _storable_column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         return column.cast(pa.int64())
     return column
+
+
+def broken_references(connection: sqlite3.Connection, table: str) -> int:
+    """How many rows have a foreign key, of the table or to it, that leads nowhere: SQLite holds it against rows only where
+    a program asks for that, and then lets deleted rows take others along."""
+    found = connection.execute(
+        "select distinct m.name from sqlite_master m, pragma_foreign_key_list(m.name) f"
+        " where m.type = 'table' and (m.name = ?1 or f.\"table\" = ?1 collate nocase)", (table,),
+    ).fetchall()  # fmt: skip
+    number = 0
+    for (name,) in found:
+        with suppress(sqlite3.OperationalError):  # a key to columns that are not unique can never hold
+            number += connection.execute("select count(*) from pragma_foreign_key_check(?)", (name,)).fetchone()[0]
+    return number
