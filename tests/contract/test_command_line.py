@@ -255,12 +255,16 @@ def test_help_imports_nothing_heavy(project: Project, arguments: list[str]) -> N
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, cwd=project.directory)
 
 
-def test_a_direct_run_with_a_file_key_ring_does_not_import_prefect(project: Project) -> None:
-    """--direct is the same plan and code without Prefect."""
+def test_a_direct_run_with_a_file_key_ring_imports_neither_prefect_nor_pandas(project: Project) -> None:
+    """--direct is the same plan and code without Prefect; checks with patterns are compiled without pandas."""
+    suite = "expectations:\n  - {type: expect_column_values_to_match_regex, kwargs: {column: email, regex: '^[^@]+@[^@]+$'}}\n"
+    project.write("pipelines/expectations/people.yaml", suite)
+    pipeline = (project.directory / "pipelines/people.yaml").read_text()
+    project.write("pipelines/people.yaml", pipeline + "expectations: people\n")
     program = (
         "import sys\nfrom veilflow.cli import main\n"
         "try: main(['run', 'people', '--direct', '--quiet'])\nexcept SystemExit as end: status = end.code\n"
-        "assert status == 0 and 'prefect' not in sys.modules"
+        "assert status == 0 and not {'prefect', 'pandas', 'great_expectations'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, cwd=project.directory)
 
