@@ -36,6 +36,7 @@ from veilflow.model import (
 from veilflow.targets import containers
 from veilflow.targets.changing import ChangingWriter
 from veilflow.targets.mariadb_merge import merge, prepare
+from veilflow.targets.mariadb_rights import STAGING_DATABASE, refuse_without_staging
 from veilflow.targets.mariadb_schema import (
     check_names,
     column_types,
@@ -61,7 +62,6 @@ from veilflow.targets.metadata import (
 )
 from veilflow.targets.reading import Rows, SqlView, no_table, portions
 
-_STAGING_DATABASE = "veilflow_staging"
 _PATIENCE_SECONDS = 30
 #: Reading locks what it read, so nobody changes it or adds a row between the gate and the commit.
 _KEEPING_WHAT_IT_READS = "set session transaction isolation level serializable"
@@ -88,6 +88,7 @@ class MariadbTarget:
 
     def inspect(self) -> Publish:
         with self._connect() as connection:
+            refuse_without_staging(grant for (grant,) in run(connection, "show grants"))
             return self._how(connection)
 
     def _how(self, connection: Connection) -> Publish:
@@ -118,7 +119,7 @@ class MariadbTarget:
         with self._connect() as connection:
             how = self._how(connection)
             run(connection, _METADATA)
-            run(connection, f"create database if not exists {_STAGING_DATABASE} character set utf8mb4")
+            run(connection, f"create database if not exists {STAGING_DATABASE} character set utf8mb4")
             if self._output.holds:
                 made = containers.create_statement(CONTAINERS, "varchar(190)", content="mediumblob")
                 run(connection, f"{made} {_TABLE_OPTIONS}")
@@ -318,7 +319,7 @@ class MariadbTarget:
             return
         renamed = not run(
             connection, "select 1 from information_schema.tables where table_schema = %s and table_name = %s",
-            (_STAGING_DATABASE, _staging_name(run_id)),
+            (STAGING_DATABASE, _staging_name(run_id)),
         )  # fmt: skip
         connection.begin()
         if renamed:
@@ -351,7 +352,7 @@ class MariadbTarget:
         with self._connect() as connection:
             there = run(
                 connection, "select 1 from information_schema.tables where table_schema = %s and table_name = %s",
-                (_STAGING_DATABASE, containers.TABLE),
+                (STAGING_DATABASE, containers.TABLE),
             )  # fmt: skip
             connection.begin()
             yield self._metadata(connection).run if there else None
@@ -437,9 +438,9 @@ def _staging_name(run_id: str) -> str:
 
 
 def _staging(run_id: str) -> str:
-    return f"{_STAGING_DATABASE}.{quote(_staging_name(run_id))}"
+    return f"{STAGING_DATABASE}.{quote(_staging_name(run_id))}"
 
 
 def _replaced(run_id: str) -> str:
     """Where the old table waits to be dropped."""
-    return f"{_STAGING_DATABASE}.{quote('old_' + run_id.lower())}"
+    return f"{STAGING_DATABASE}.{quote('old_' + run_id.lower())}"
