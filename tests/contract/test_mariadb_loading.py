@@ -224,6 +224,14 @@ def test_a_load_that_was_never_asked_for_leaves_nothing_announced() -> None:
     assert b"rows" not in server.taken
 
 
+@pytest.mark.live
+def test_a_table_of_another_database_is_refused_in_the_plan(database: Store) -> None:
+    """It would become a table with a dot in its name, that no source reads."""
+    with pytest.raises(VeilError) as caught:
+        database.target("crm.people", schema=pa.schema([("id", pa.int64())])).inspect()
+    assert (caught.value.code, "connection's" in caught.value.hint) == ("VEIL214", True)
+
+
 # --- what refers to the table ---------------------------------------------------------------
 
 

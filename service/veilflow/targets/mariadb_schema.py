@@ -126,7 +126,12 @@ def referenced_key(connection: Connection, table: str) -> tuple[str, ...]:
 
 
 def check_names(output: Output) -> None:
-    """VEIL214 for names and numbers of columns that MariaDB does not take, or would change."""
+    """VEIL214 for names and numbers of columns that MariaDB does not take, or would change, and for another database."""
+    if "." in output.table:
+        raise VeilError(
+            "VEIL214", f'"{output.table}" names another database, and a target is a table of its connection\'s',
+            "name the database in the connection's URL, and the table alone here",
+        )  # fmt: skip
     for name in (output.table, *output.schema.names):
         if len(name) > _LONGEST_NAME or name != name.rstrip() or any(not 0 < ord(c) <= 0xFFFF for c in name):
             raise VeilError(
