@@ -230,8 +230,8 @@ class State:
         """The documents of those runs, and of all that say that they held rows back, newest first."""
         with self._connect() as connection:
             rows = connection.execute(
-                "select result from runs where run_id in (select value from json_each(?)) "
-                "or json_extract(result, '$.counts.quarantined') > 0 order by run_id desc",
+                "select result from runs where run_id in (select value from json_each(?) union select run_id from runs "
+                "where json_extract(result, '$.counts.quarantined') > 0) order by run_id desc",
                 (json.dumps(list(run_ids)),),
             )
             return [json.loads(row[0]) for row in rows]
