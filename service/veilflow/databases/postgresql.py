@@ -19,7 +19,7 @@ _ALIVE = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_coun
 _TEXTS: Mapping[str, str] = {
     "datestyle": "ISO",
     "intervalstyle": "postgres",
-    "extra_float_digits": "1",
+    "extra_float_digits": "3",
     "bytea_output": "hex",
 }
 #: What a target's connection demands whatever the role's own settings are: rows that a policy hides are an error, and a
