@@ -24,7 +24,7 @@ _SQL, _SERVERS = _ALL[:4], _ALL[:2]
 
 @dataclass
 class Scene:
-    """Where a fault strikes: ``seconds`` is what a run takes that none disturbs, ``sent`` how many bytes it sends."""
+    """Where a fault strikes: ``seconds`` is what the last run took that none disturbed, ``sent`` how many bytes it sends."""
 
     project: Path
     database: Database
@@ -43,9 +43,9 @@ class Scene:
     def server(self) -> Server:
         return cast(Server, self.database)
 
-    def wait(self) -> None:
-        """Until a moment of the run, or just behind it."""
-        time.sleep(self.random.uniform(0, self.seconds * 1.05))
+    def wait(self, process: BaseProcess) -> None:
+        """Until a moment of the run, or its end."""
+        process.join(self.random.uniform(0, self.seconds * 1.05))
 
     def wait_for_reading(self, process: BaseProcess) -> None:
         """Until a moment when the run has begun with its source."""
@@ -71,7 +71,7 @@ def kill(scene: Scene) -> Iterator[Strike]:
     """kill -9 at a random moment."""
 
     def strike(process: BaseProcess) -> bool:
-        scene.wait()
+        scene.wait(process)
         process.kill()
         return False
 
@@ -82,7 +82,7 @@ def stop(scene: Scene) -> Iterator[Strike]:
     """SIGTERM at a random moment."""
 
     def strike(process: BaseProcess) -> bool:
-        scene.wait()
+        scene.wait(process)
         process.terminate()
         return False
 
@@ -107,7 +107,7 @@ def crash(scene: Scene) -> Iterator[Strike]:
     """The server stops as if its machine had lost power, and comes back."""
 
     def strike(process: BaseProcess) -> bool:
-        scene.wait()
+        scene.wait(process)
         alive = process.is_alive()
         scene.server.crash()
         return alive
@@ -126,7 +126,7 @@ def connection_ended(scene: Scene) -> Iterator[Strike]:
 
 
 def _strike_statement(scene: Scene, process: BaseProcess, connection_too: bool) -> bool:
-    scene.wait()
+    scene.wait(process)
     while process.is_alive():
         if scene.server.strike_statement(connection_too):
             return True
@@ -153,7 +153,7 @@ def file_busy(scene: Scene) -> Iterator[Strike]:
     """Another program has the file's lock for a while."""
 
     def strike(process: BaseProcess) -> bool:
-        scene.wait()
+        scene.wait(process)
         with scene.sql.busy():
             alive = process.is_alive()
             process.join(scene.random.uniform(0, 2))
