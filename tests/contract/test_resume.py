@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,21 @@ def processed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(module, "process", noting)
     return numbers
+
+
+def test_a_signal_that_a_library_turns_into_an_error_of_its_own_interrupts(loaded: Any) -> None:
+    """DuckDB drops what a handler raises inside its statements; the run is no defect, and is gone on with."""
+
+    def swallowed(progress: Progress) -> None:
+        if progress.stage == "verify":
+            with suppress(Interrupted):
+                raise Interrupted(143)
+            raise RuntimeError("Query interrupted")
+
+    result = execute(Request(loaded.directory, "dev", "people"), on_progress=swallowed)
+    assert (result.status, result.exit_status, result.resumable) == ("interrupted", 143, True)
+    resumed = execute(request_to_resume(loaded.directory, "last"))
+    assert (resumed.status, resumed.resumed_chunks) == ("succeeded", CHUNKS)
 
 
 def test_a_resumed_run_loads_what_is_missing_and_nothing_else(loaded: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,6 +140,7 @@ class _Run:
 
     def carry_out(self) -> RunResult:
         self.session.begin_run()
+        Interrupted.last = None
         try:
             with self._alone():
                 return self._steps()
@@ -148,15 +149,15 @@ class _Run:
                 raise
             return self._failed(error)
         except Exception as error:
+            if Interrupted.last is not None:
+                return self._stopped(Interrupted.last)
             defect = VeilError(
                 "VEIL100", f"a defect in Veilflow ({type(error).__name__} in {origin(error)})",
                 "please report it with the version and the command; the text of the error is not shown, it may carry data",
             )  # fmt: skip
             return self._failed(defect)
         except BaseException as error:  # noqa: BLE001  # a signal, whoever turned it into an exception
-            if not self.under_way:
-                raise Interrupted(signal_status(error)) from None
-            return self._ended_early("interrupted", signal_status(error), None)
+            return self._stopped(signal_status(error))
         finally:
             if self.tables is not None:
                 self.tables.close()
@@ -402,6 +403,11 @@ class _Run:
 
     def _failed(self, error: VeilError) -> RunResult:
         return self._ended_early(status_of(error), error.exit_status, error)
+
+    def _stopped(self, exit_status: int) -> RunResult:
+        if not self.under_way:
+            raise Interrupted(exit_status) from None
+        return self._ended_early("interrupted", exit_status, None)
 
     def _ended_early(self, status: Status, exit_status: int, error: VeilError | None) -> RunResult:
         """Close the books of a run that a signal or an error ended. One that reached the publishing transaction asks

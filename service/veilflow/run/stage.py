@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import count
-from typing import Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from veilflow.errors import VeilError
 from veilflow.model import (
@@ -52,9 +52,13 @@ class HoldsBack(Protocol):
 class Interrupted(BaseException):
     """A signal asked to stop; ``status`` is 128 + its number."""
 
+    #: The status of the last one since a run began: a library that meets it in its own code may raise an error of its own
+    #: instead (DuckDB a RuntimeError).
+    last: ClassVar[int | None] = None
+
     def __init__(self, status: int) -> None:
         super().__init__(status)
-        self.status = status
+        self.status = Interrupted.last = status
 
 
 def stage(
