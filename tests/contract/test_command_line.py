@@ -222,6 +222,17 @@ def test_two_runs_of_one_pipeline_do_not_overlap(project: Project) -> None:
     assert done.status == 3 and done.json["errors"][0]["code"] == "VEIL308"
 
 
+def test_a_refused_plan_does_not_say_how_a_target_would_be_published_that_nobody_looked_at(project: Project) -> None:
+    """In words and as JSON."""
+    assert project.veil("plan", "people", "--json").json["publish"] == "swap"
+    policy = project.directory / "policies/people.yaml"
+    policy.write_text(policy.read_text().replace("  city:", "  town:"))
+    refused = project.veil("plan", "people", "--json")
+    assert refused.status == 3 and refused.json["publish"] is None
+    words = project.veil("plan", "people").out
+    assert "table people: replace; rows that it refuses" in words
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "code"),
     [

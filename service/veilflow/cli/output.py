@@ -385,8 +385,9 @@ def plan_lines(document: Mapping[str, Any], decision: Decision) -> list[str]:
     files = f": {source.files:,} file{'s' * (source.files > 1)}" if source.files else ""
     workers = f", {source.workers} worker{'s' * (source.workers > 1)}" if source.workers else ""
     lines.append(f"source  {source.kind} {source.location}{files}{workers}")
+    how = f" by {target.publish}" if target.publish else ""
     lines.append(
-        f"target  {target.kind} {target.location}, table {target.table}: {target.mode} by {target.publish}; "
+        f"target  {target.kind} {target.location}, table {target.table}: {target.mode}{how}; "
         f"rows that it refuses: {target.on_refused_row}"
     )
     lines += [f"hint    {hint}" for hint in decision.hints]

@@ -137,13 +137,14 @@ class SourcePlan:
 
 @dataclass(frozen=True, slots=True)
 class TargetPlan:
-    """Where the output goes. ``location`` is a path or a connection's name, never a URL with a password."""
+    """Where the output goes. ``location`` is a path or a connection's name, never a URL with a password; ``publish`` is
+    None where nobody has looked at it."""
 
     kind: str
     location: str
     table: str
     mode: Mode
-    publish: Publish
+    publish: Publish | None
     key: tuple[str, ...] = ()
     delete: bool = False
     on_refused_row: BadRowRule = "refuse"

@@ -33,12 +33,13 @@ def decide(
     names: NamesConfig | None,
     schema: SourceSchema,
     environment: str,
-    publish: Publish,
+    publish: Publish | None,
     as_of: date,
     lengths: Mapping[str, int] | None = None,
     elsewhere: Elsewhere | None = None,
 ) -> Decision:
-    """Decide every column, check and filter of a run; never raises for what a person wrote. ``as_of`` is its date.
+    """Decide every column, check and filter of a run; never raises for what a person wrote. ``as_of`` is its date; ``publish``
+    is None as long as nobody has looked at the target.
 
     ``lengths`` are typical lengths of columns, ``elsewhere`` the purposes of other policies, for the linter.
     """

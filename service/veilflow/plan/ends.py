@@ -27,7 +27,7 @@ def source_plan(pipeline: PipelineConfig, schema: SourceSchema) -> SourcePlan:
     return SourcePlan(pipeline.source.kind, pipeline.source.shown, schema.files, pipeline.workers)
 
 
-def target_plan(target: TargetConfig, publish: Publish) -> TargetPlan:
+def target_plan(target: TargetConfig, publish: Publish | None) -> TargetPlan:
     """Where to, and how."""
     return TargetPlan(
         target.kind, target.shown, target.table, target.mode, publish, target.key, target.delete,

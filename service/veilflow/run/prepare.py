@@ -198,7 +198,7 @@ def _at(error: VeilError, place: Place | None) -> VeilError:
 def decide_loaded(loaded: Loaded, schema: SourceSchema, lengths: Mapping[str, int] | None = None) -> Decision:
     """Decide every column of a loaded pipeline; ``lengths`` are typical lengths, for the linter."""
     return decide(
-        loaded.pipeline, loaded.policy, loaded.suite, loaded.names, schema, loaded.environment, publish="transaction",
+        loaded.pipeline, loaded.policy, loaded.suite, loaded.names, schema, loaded.environment, publish=None,
         as_of=loaded.pipeline.as_of or today(), lengths=lengths, elsewhere=loaded.elsewhere,
     )  # fmt: skip
 
