@@ -41,6 +41,7 @@ def take_out_receipts() -> None:
     def new_writer(self: Any) -> Iterator[Any]:
         with opened(self) as open_writer:
             open_writer.loaded = self.receipts()
+            open_writer._connection.autocommit = False
             yield open_writer
             open_writer._connection.commit()
 
