@@ -23,7 +23,7 @@ _PATIENCE_SECONDS = 1
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     ["veilflow.cli.commands", "veilflow.cli.progress", "veilflow.cli.project", "veilflow.run", "veilflow.sources.csv_file",
-     "polars", "polars_hash", "pandas", "sqlalchemy", "psycopg", "pymysql", "adbc_driver_postgresql.dbapi",
+     "polars", "polars_hash", "pandas", "sqlalchemy", "psycopg", "pymysql", "pgpq", "adbc_driver_postgresql.dbapi",
      "cryptography.hazmat.backends.openssl.backend", "benchmarks.faults.broken"]
 )  # fmt: skip
 
