@@ -196,7 +196,8 @@ class _Run:
             yield
 
     def _step(self, name: str, function: Callable[[], T], cache_key: str | None = None) -> T:
-        self.on_progress(Progress(name, *self._progress_counts()))
+        counts = counts_of(self.receipts.values())
+        self.on_progress(Progress(name, counts.read, counts.quarantined, counts.loaded))
         return self._timed(
             "plan" if name == "discover" else name, lambda: self.call(name, function, cache_key=cache_key)
         )
@@ -207,10 +208,6 @@ class _Run:
             return function()
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
-
-    def _progress_counts(self) -> tuple[int, int, int]:
-        counts = counts_of(self.receipts.values())
-        return counts.read, counts.quarantined, counts.loaded
 
     # --- the steps ---
 
