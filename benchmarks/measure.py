@@ -53,9 +53,14 @@ def measure(arguments: Sequence[str], directory: Path) -> Sample:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    out, error = process.communicate()
-    done.set()
-    watcher.join()
+    try:
+        out, error = process.communicate()
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        done.set()
+        watcher.join()
     wall = time.perf_counter() - began
     if process.returncode:
         sys.exit(f"{arguments[:4]} failed: {error.decode()[-2000:]}")

@@ -15,8 +15,9 @@ import pymysql
 import pytest
 from vault_server import POLICY, VaultServer, clean_environment
 
-from veilflow.model import RunResult
+from veilflow.model import Progress, RunResult
 from veilflow.run import Request, execute
+from veilflow.run.stage import OnProgress
 
 if TYPE_CHECKING:
     from conftest import Project
@@ -76,9 +77,21 @@ class Warehouse:
         assert self.issued_users() == []
 
 
-def here(warehouse: Warehouse) -> RunResult:
+def here(warehouse: Warehouse, on_progress: OnProgress | None = None) -> RunResult:
     """A run in this very process, without a command's start-up."""
-    return execute(Request(warehouse.project.directory, "dev", "people"))
+    return execute(Request(warehouse.project.directory, "dev", "people"), on_progress=on_progress)
+
+
+def pausing(seconds: float) -> OnProgress:
+    """Holds a run up for so long when its first chunk is loaded, however fast it is."""
+    paused: list[Progress] = []
+
+    def pause(progress: Progress) -> None:
+        if progress.durable and not paused:
+            paused.append(progress)
+            time.sleep(seconds)
+
+    return pause
 
 
 def prepare_database(reader: psycopg.Connection[Any]) -> None:
@@ -257,7 +270,7 @@ def test_at_its_maximum_a_credential_changes_between_two_chunks(
     warehouse = make_warehouse(own_vault)
     own_vault.database_role("loader", ttl="3s", max_ttl="3s")
     many_rows(warehouse, chunk_rows=12)
-    result = here(warehouse)
+    result = here(warehouse, pausing(3))
     assert (result.exit_status, result.counts.loaded) == (0, ROWS), result.errors
     found = warehouse.reader.execute("select count(*), count(distinct id) from people").fetchone()
     assert found == (ROWS, ROWS)
@@ -371,7 +384,7 @@ def test_mariadb_is_loaded_by_a_user_that_is_made_for_the_run(
         "{kind: sqlite, path: out/people.db, table: people,", "{kind: mariadb, connection: warehouse, table: leased,"
     ).replace("policy: people\n", "policy: people\nchunk_rows: 12\n")  # fmt: skip
     project.write("pipelines/people.yaml", text)
-    result = execute(Request(project.directory, "dev", "people"))
+    result = execute(Request(project.directory, "dev", "people"), on_progress=pausing(3))
     assert (result.exit_status, result.counts.loaded) == (0, ROWS), result.errors
     assert [path for _, path in own_vault.audited()].count("database/creds/loader") >= 2
     end = time.monotonic() + 10

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
+import httpx
 from prefect import task
 from prefect.cache_policies import NO_CACHE, CacheKeyFnPolicy
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
 from prefect.tasks import exponential_backoff
@@ -66,6 +68,13 @@ def as_task(step: str, function: Callable[[], T], /, *, cache_key: str | None = 
             "VEIL312",
             f"the step {step} took longer than {limits.timeout_seconds:g} seconds",
             "look for what it waits for",
+        ) from None
+    except (httpx.HTTPError, ConcurrencySlotAcquisitionError):
+        # Prefect asks its server before and after a step; the texts may quote the request.
+        raise PassingFault(
+            "VEIL403",
+            f"Prefect's server did not answer around the step {step}",
+            "check that it runs and that PREFECT_API_URL is right, then run again, or resume the run; --direct does without it",
         ) from None
 
 
