@@ -124,6 +124,10 @@ def sweep(
     """With Prefect's server up over the project's own `.veil`."""
     outside = tmp_path / "outside"
     outside.mkdir()
+    from prefect._internal.concurrency.services import _QueueServiceBase
+
+    # Prefect keeps what talks to the server of an earlier test in this process.
+    _QueueServiceBase.reset_instances_for_fork()
     server = prefect_server.start(project.directory / ".veil")
     server.wait()
     try:
