@@ -23,7 +23,7 @@ def answer(rows: int, runs: int) -> list[str]:
         write_pipeline(directory, "moved", source="kind: postgresql, connection: warehouse, table: raw")
         cases = {
             _PIPE: Case(lambda: _pipe(directory, server)),
-            "veil, eight columns treated": Case(lambda: run(directory, "moved")),
+            "veil, nine columns treated": Case(lambda: run(directory, "moved")),
         }
         return told(alternating(cases, rows, runs), (_PIPE,))
 

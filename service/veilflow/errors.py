@@ -348,7 +348,7 @@ CODES: dict[str, Code] = {
     ),
     "VEIL403": Code(
         "Prefect's server is out of reach",
-        "`PREFECT_API_URL` is set and nothing answers there, or it wants other credentials.",
+        "Nothing answers where `PREFECT_API_URL` says, it wants other credentials, or the server went away while a run was under way.",
     ),
     "VEIL404": Code("A secret store is out of reach", "The store did not answer."),
     "VEIL405": Code(

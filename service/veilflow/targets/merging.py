@@ -12,9 +12,9 @@ from veilflow.model import Output
 @dataclass(frozen=True, slots=True)
 class Tables:
     """The target and the staging, quoted, on one connection: ``count`` returns a query's one number, ``change`` runs a
-    statement and returns how many rows it met. ``casts`` make the table's value of the
-    expression that reads a staged column, where that alone is none; ``overriding`` lets the values of the run stand where
-    the table would make its own."""
+    statement and returns how many rows it met. ``casts`` make the table's value of the expression that reads a
+    staged column, where that alone is none; ``overriding`` lets the values of the run stand where the table would make its
+    own."""
 
     target: str
     staging: str
